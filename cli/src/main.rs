@@ -1,0 +1,2 @@
+//! framewalk.
+fn main() {}

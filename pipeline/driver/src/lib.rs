@@ -1,0 +1,1 @@
+//! The driver: rx ring, NAPI budget, GRO.

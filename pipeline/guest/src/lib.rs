@@ -1,0 +1,1 @@
+//! Guests: smoltcp hosts, counting sinks.

@@ -1,0 +1,1 @@
+//! NICs of the path: a capture file, a generator.

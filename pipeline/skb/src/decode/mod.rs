@@ -1,0 +1,1 @@
+//! Full decode for people.

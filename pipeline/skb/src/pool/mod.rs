@@ -1,0 +1,492 @@
+//! The buffer arena: all frame bytes, shared by count, addressed by offset.
+//!
+//! Theory of operation. One allocation holds *slots* (equal-sized, with headroom and tailroom, for
+//! frames that are made or changed here) and *blocks* (large, for reading capture files: many
+//! frames lie in one block exactly where the read put them). Every [`Skb`] and [`RxDesc`] owns
+//! one reference to the buffer its bytes lie in; counts are touched by the owner core only and
+//! are not atomic. A buffer whose count falls to zero goes back to its free list at once.
+//!
+//! The arena needs no `unsafe`: descriptors carry offsets, reading borrows the pool, writing
+//! borrows it mutably and is granted only on an unshared slot ([`Pool::frame_mut`]). Everything
+//! else takes a copy-on-write slot ([`Pool::make_writable`]), and the copy is counted.
+//!
+//! Slot stride is an odd number of cache lines: frame starts then fall on all cache sets, where a
+//! power-of-two stride would put 4,096 frames on a few dozen of them.
+
+mod frags;
+
+pub use frags::Frags;
+use frags::FragTable;
+
+use crate::{Burst, CopyReason, IpSummed, PktType, PortId, RxDesc, Skb};
+use bytemuck::{Pod, Zeroable};
+
+const LINE: usize = 64;
+
+/// One cache line of the arena.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C, align(64))]
+struct Line([u8; LINE]);
+
+/// Index of a buffer: a slot or a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BufId(pub(crate) u32);
+
+/// Sizes of a [`Pool`]. All in bytes or buffers; nothing grows later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolConfig {
+    /// Number of slots.
+    pub slots: usize,
+    /// Longest frame a slot holds.
+    pub slot_frame_max: usize,
+    /// Free bytes in front of a frame in a slot; Linux's `NET_SKB_PAD` is 64 too.
+    pub headroom: usize,
+    /// Number of blocks.
+    pub blocks: usize,
+    /// Size of a block.
+    pub block_size: usize,
+}
+
+impl Default for PoolConfig {
+    fn default() -> Self {
+        Self { slots: 4096, slot_frame_max: 2048 - 64, headroom: 64, blocks: 0, block_size: 1 << 20 }
+    }
+}
+
+/// The pool cannot be built as asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PoolError {
+    /// Offsets are 32 bits.
+    #[error("a pool of {bytes} bytes does not fit 32-bit offsets (at most 4 GiB)")]
+    TooLarge {
+        /// What the configuration asks for.
+        bytes: u64,
+    },
+}
+
+/// A free slot in its holder's hands: writable, not yet a frame.
+#[derive(Debug)]
+#[must_use = "owns a slot: commit it or free it"]
+pub struct Slot(BufId);
+
+/// A block in its reader's hands.
+#[derive(Debug)]
+#[must_use = "owns a block: free it when its last record has been handed on"]
+pub struct Block(BufId);
+
+/// The arena. See the module text.
+#[derive(Debug)]
+pub struct Pool {
+    mem: Mem,
+    refs: Vec<u32>,
+    slots: u32,
+    stride: u32,
+    headroom: u32,
+    block_base: u32,
+    block_size: u32,
+    free_slots: Vec<BufId>,
+    free_blocks: Vec<BufId>,
+    frags: FragTable,
+    held: u64,
+    copies: [u64; CopyReason::COUNT],
+}
+
+struct Mem(Box<[Line]>);
+
+impl std::fmt::Debug for Mem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.0.len() * LINE)
+    }
+}
+
+impl Mem {
+    #[inline(always)]
+    fn bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.0)
+    }
+
+    #[inline(always)]
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        bytemuck::cast_slice_mut(&mut self.0)
+    }
+}
+
+impl Pool {
+    /// Allocates the arena. Pages are touched on first use.
+    pub fn new(config: PoolConfig) -> Result<Self, PoolError> {
+        let lines = |bytes: usize| bytes.div_ceil(LINE);
+        let stride = (lines(config.headroom + config.slot_frame_max) | 1) * LINE;
+        let block_size = lines(config.block_size) * LINE;
+        let slot_bytes = stride as u64 * config.slots as u64;
+        let bytes = slot_bytes + block_size as u64 * config.blocks as u64;
+        if bytes > u64::from(u32::MAX) {
+            return Err(PoolError::TooLarge { bytes });
+        }
+        let slots = config.slots as u32;
+        let buffers = slots + config.blocks as u32;
+        Ok(Self {
+            mem: Mem(bytemuck::allocation::zeroed_slice_box(bytes as usize / LINE)),
+            refs: vec![0; buffers as usize],
+            slots,
+            stride: stride as u32,
+            headroom: config.headroom as u32,
+            block_base: slot_bytes as u32,
+            block_size: block_size as u32,
+            free_slots: (0..slots).rev().map(BufId).collect(),
+            free_blocks: (slots..buffers).rev().map(BufId).collect(),
+            frags: FragTable::default(),
+            held: 0,
+            copies: [0; CopyReason::COUNT],
+        })
+    }
+
+    /// Frame references (skbs and descriptors) that exist now.
+    pub fn held(&self) -> u64 {
+        self.held
+    }
+
+    /// Copies of frame bytes so far, by reason.
+    pub fn copies(&self) -> &[u64; CopyReason::COUNT] {
+        &self.copies
+    }
+
+    /// Counts a copy that a caller made at a trust boundary.
+    #[inline]
+    pub fn count_copy(&mut self, reason: CopyReason) {
+        self.copies[reason as usize] += 1;
+    }
+
+    /// Slots that nobody holds.
+    pub fn free_slots(&self) -> usize {
+        self.free_slots.len()
+    }
+
+    /// Slots in all.
+    pub fn slots(&self) -> usize {
+        self.slots as usize
+    }
+
+    /// Blocks that nobody holds.
+    pub fn free_blocks(&self) -> usize {
+        self.free_blocks.len()
+    }
+
+    /// Size of a block in bytes.
+    pub fn block_size(&self) -> usize {
+        self.block_size as usize
+    }
+
+    /// Longest frame a slot holds behind the standard headroom.
+    pub fn slot_frame_max(&self) -> usize {
+        (self.stride - self.headroom) as usize
+    }
+
+    /// Whether `buf` is a slot (a block otherwise).
+    #[inline]
+    pub fn is_slot(&self, buf: BufId) -> bool {
+        buf.0 < self.slots
+    }
+
+    /// References to `buf`: Linux's `dataref` for the bytes.
+    #[inline]
+    pub fn refs(&self, buf: BufId) -> u32 {
+        self.refs[buf.0 as usize]
+    }
+
+    #[inline]
+    fn bounds(&self, buf: BufId) -> (u32, u32) {
+        if buf.0 < self.slots {
+            (buf.0 * self.stride, (buf.0 + 1) * self.stride)
+        } else {
+            let base = self.block_base + (buf.0 - self.slots) * self.block_size;
+            (base, base + self.block_size)
+        }
+    }
+
+    // --- slots -----------------------------------------------------------------------------
+
+    /// Takes a free slot, or `None` when all are held.
+    #[inline]
+    pub fn alloc_slot(&mut self) -> Option<Slot> {
+        let buf = self.free_slots.pop()?;
+        self.refs[buf.0 as usize] = 1;
+        Some(Slot(buf))
+    }
+
+    /// The writable bytes of a slot behind its headroom; `None` while frames share it.
+    #[inline]
+    pub fn slot_mut(&mut self, slot: &mut Slot) -> Option<&mut [u8]> {
+        if self.refs(slot.0) != 1 {
+            return None;
+        }
+        let (base, end) = self.bounds(slot.0);
+        let start = (base + self.headroom) as usize;
+        Some(&mut self.mem.bytes_mut()[start..end as usize])
+    }
+
+    /// Makes the first `len` written bytes of a slot a frame. `None` if longer than the slot.
+    #[inline]
+    pub fn commit(&mut self, slot: Slot, len: usize, ingress: PortId) -> Option<RxDesc> {
+        let desc = self.slot_desc(&slot, len, ingress)?;
+        self.held += 1;
+        Some(desc)
+    }
+
+    /// Hands out a frame of `len` bytes in a slot that the NIC keeps: one more reference.
+    #[inline]
+    pub fn lend(&mut self, slot: &Slot, len: usize, ingress: PortId) -> Option<RxDesc> {
+        let desc = self.slot_desc(slot, len, ingress)?;
+        self.refs[slot.0.0 as usize] += 1;
+        self.held += 1;
+        Some(desc)
+    }
+
+    #[inline]
+    fn slot_desc(&self, slot: &Slot, len: usize, ingress: PortId) -> Option<RxDesc> {
+        if len > (self.stride - self.headroom) as usize {
+            return None;
+        }
+        Some(RxDesc {
+            buf: slot.0,
+            data: slot.0.0 * self.stride + self.headroom,
+            len: len as u32,
+            origlen: len as u32,
+            time_ns: 0,
+            id: 0,
+            linktype: crate::LinkType::ETHERNET,
+            ingress,
+        })
+    }
+
+    /// References to a kept slot beside the keeper's own.
+    #[inline]
+    pub fn lent(&self, slot: &Slot) -> u32 {
+        self.refs(slot.0) - 1
+    }
+
+    /// Gives an unused slot back.
+    pub fn free_slot(&mut self, slot: Slot) {
+        self.put(slot.0);
+    }
+
+    // --- blocks ----------------------------------------------------------------------------
+
+    /// Takes a free block, or `None` when frames still lie in all of them.
+    pub fn alloc_block(&mut self) -> Option<Block> {
+        let buf = self.free_blocks.pop()?;
+        self.refs[buf.0 as usize] = 1;
+        Some(Block(buf))
+    }
+
+    /// The block's bytes.
+    #[inline]
+    pub fn block(&self, block: &Block) -> &[u8] {
+        let (base, end) = self.bounds(block.0);
+        &self.mem.bytes()[base as usize..end as usize]
+    }
+
+    /// The block's bytes to read a file into; `None` while frames lie in it.
+    pub fn block_mut(&mut self, block: &mut Block) -> Option<&mut [u8]> {
+        if self.refs(block.0) != 1 {
+            return None;
+        }
+        let (base, end) = self.bounds(block.0);
+        Some(&mut self.mem.bytes_mut()[base as usize..end as usize])
+    }
+
+    /// Makes `len` bytes at `offset` of the block a frame, where they lie. `None` if they do not.
+    #[inline]
+    pub fn lend_block(
+        &mut self,
+        block: &Block,
+        offset: usize,
+        len: usize,
+        ingress: PortId,
+    ) -> Option<RxDesc> {
+        if offset.checked_add(len)? > self.block_size as usize {
+            return None;
+        }
+        let (base, _) = self.bounds(block.0);
+        self.refs[block.0.0 as usize] += 1;
+        self.held += 1;
+        Some(RxDesc {
+            buf: block.0,
+            data: base + offset as u32,
+            len: len as u32,
+            origlen: len as u32,
+            time_ns: 0,
+            id: 0,
+            linktype: crate::LinkType::ETHERNET,
+            ingress,
+        })
+    }
+
+    /// Gives the reader's hold on a block up; it becomes free with its last frame.
+    pub fn free_block(&mut self, block: Block) {
+        self.put(block.0);
+    }
+
+    // --- frames ----------------------------------------------------------------------------
+
+    /// Builds the skb around the buffer (`napi_build_skb`): no byte moves.
+    ///
+    /// In a slot the frame has the slot's headroom and tailroom; in a block it has none, because
+    /// its neighbours lie there.
+    #[inline(always)]
+    pub fn build_skb(&self, desc: RxDesc) -> Skb {
+        let RxDesc { buf, data, len, origlen, time_ns, id, linktype, ingress } = desc;
+        let tail = data + len;
+        let (head, end) = if buf.0 < self.slots {
+            (data - self.headroom, data - self.headroom + self.stride)
+        } else {
+            (data, tail)
+        };
+        Skb {
+            buf,
+            head,
+            data,
+            tail,
+            end,
+            origlen,
+            time_ns,
+            id,
+            mac: data - head,
+            frags: 0,
+            ethertype: 0,
+            vlan_tci: 0,
+            network: 0,
+            transport: 0,
+            gso_size: 0,
+            linktype,
+            ip_proto: 0,
+            ingress,
+            pkt_type: PktType::OtherHost,
+            ip_summed: IpSummed::None,
+        }
+    }
+
+    /// The bytes in view, `data .. tail`. Fragments of a super-frame are in [`frags`](Self::frags).
+    #[inline(always)]
+    pub fn view(&self, skb: &Skb) -> &[u8] {
+        &self.mem.bytes()[skb.data as usize..skb.tail as usize]
+    }
+
+    /// The frame from its MAC header on, whether or not the header has been pulled.
+    #[inline(always)]
+    pub fn frame(&self, skb: &Skb) -> &[u8] {
+        &self.mem.bytes()[(skb.head + skb.mac) as usize..skb.tail as usize]
+    }
+
+    /// Asks the cache for the first line of a descriptor's frame.
+    #[inline(always)]
+    pub fn prefetch(&self, desc: &RxDesc) {
+        crate::arch::prefetch(self.mem.bytes(), desc.data as usize);
+    }
+
+    /// The bytes in view for writing; `None` if they are shared or lie in a block (read-only).
+    #[inline]
+    pub fn view_mut(&mut self, skb: &mut Skb) -> Option<&mut [u8]> {
+        if self.refs(skb.buf) != 1 || !self.is_slot(skb.buf) {
+            return None;
+        }
+        Some(&mut self.mem.bytes_mut()[skb.data as usize..skb.tail as usize])
+    }
+
+    /// One more reference to the same bytes with a descriptor of its own (`skb_clone`).
+    #[inline]
+    pub fn share(&mut self, skb: &Skb) -> Skb {
+        self.refs[skb.buf.0 as usize] += 1;
+        self.held += 1;
+        let frags = if skb.frags == 0 { 0 } else { self.share_frags(skb.frags) };
+        Skb { frags, ..*skb }
+    }
+
+    /// An skb whose bytes may be written and that has `headroom` bytes in front: the same one if
+    /// it already does, else a copy in a slot of its own, counted under `reason`.
+    ///
+    /// Gives the skb back when no slot is free or the frame is longer than a slot.
+    pub fn make_writable(
+        &mut self,
+        skb: Skb,
+        headroom: usize,
+        reason: CopyReason,
+    ) -> Result<Skb, Skb> {
+        let owned = self.refs(skb.buf) == 1 && self.is_slot(skb.buf);
+        if owned && skb.headroom() >= headroom {
+            return Ok(skb);
+        }
+        let from_mac = (skb.tail - skb.head - skb.mac) as usize;
+        let room = headroom.max(self.headroom as usize);
+        if room + from_mac > self.stride as usize {
+            return Err(skb);
+        }
+        let Some(slot) = self.alloc_slot() else { return Err(skb) };
+        let head = slot.0.0 * self.stride;
+        let start = head as usize + room;
+        let source = (skb.head + skb.mac) as usize..skb.tail as usize;
+        self.mem.bytes_mut().copy_within(source, start);
+        self.copies[reason as usize] += 1;
+        let pulled = skb.pulled() as u32;
+        let old = skb.buf;
+        let new = Skb {
+            buf: slot.0,
+            head,
+            data: start as u32 + pulled,
+            tail: (start + from_mac) as u32,
+            end: head + self.stride,
+            mac: room as u32,
+            ..skb
+        };
+        self.put(old);
+        Ok(new)
+    }
+
+    /// Ends one reference.
+    #[inline]
+    pub fn free(&mut self, skb: Skb) {
+        self.held -= 1;
+        if skb.frags != 0 {
+            self.free_frags(skb.frags);
+        }
+        self.put(skb.buf);
+    }
+
+    /// Ends the references of a whole burst, with one update of the held count.
+    #[inline]
+    pub fn free_burst(&mut self, burst: &mut Burst) {
+        self.held -= burst.len() as u64;
+        for skb in burst.drain(..) {
+            if skb.frags != 0 {
+                self.free_frags(skb.frags);
+            }
+            self.put(skb.buf);
+        }
+    }
+
+    /// Ends a descriptor that no driver will take.
+    pub fn free_desc(&mut self, desc: RxDesc) {
+        self.held -= 1;
+        self.put(desc.buf);
+    }
+
+    #[inline(always)]
+    fn put(&mut self, buf: BufId) {
+        let refs = &mut self.refs[buf.0 as usize];
+        *refs -= 1;
+        if *refs == 0 {
+            self.recycle(buf);
+        }
+    }
+
+    fn recycle(&mut self, buf: BufId) {
+        if buf.0 < self.slots {
+            self.free_slots.push(buf);
+        } else {
+            self.free_blocks.push(buf);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! The path wired together: engine, steps, stage export.

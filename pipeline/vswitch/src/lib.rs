@@ -1,0 +1,1 @@
+//! The virtual switch: FDB, VLAN, mirror, switch types; sans-IO.
