@@ -1,0 +1,19 @@
+//! Capture files read and written: pcap and pcapng.
+//!
+//! * [`format`] parses bytes that the caller owns: nothing is copied, nothing is read.
+//! * [`Source`] reads a file, standard input or memory, plain, gzip or zstd.
+//! * [`Reader`] joins the two: a capture from beginning to end, in flat memory.
+//!
+//! The formats are drawn in `docs/formats/pcap.md` and `docs/formats/pcapng.md`.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod error;
+pub mod format;
+mod reader;
+mod source;
+
+pub use error::{Damage, Error, Part, Problem};
+pub use format::{Interface, Options, Record, Section};
+pub use reader::{BATCH_MAX, BUFFER_BYTES, Batch, FrameRef, Reader, Statistics};
+pub use source::{Progress, Source};

@@ -1,0 +1,321 @@
+//! Where the bytes of a capture come from: a file, standard input, memory; plain, gzip or zstd.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+use flate2::bufread::MultiGzDecoder;
+use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+
+use crate::error::Error;
+
+/// Compressed bytes read at once.
+const COMPRESSED_BUFFER: usize = 256 * 1024;
+/// The largest zstd window that is accepted: what `zstd --long=27` needs, the most that the
+/// `zstd` program itself decompresses without being told to.
+const ZSTD_WINDOW_MAX: u64 = 128 * 1024 * 1024;
+const PREFIX_MAX: usize = 6;
+
+/// How far reading has come, for a progress bar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Bytes taken from the file (compressed, if it is).
+    pub read: u64,
+    /// The file's bytes, if it is a regular file.
+    pub total: Option<u64>,
+}
+
+/// The bytes of a capture, decompressed. Plain files are read straight into the caller's buffer.
+pub struct Source {
+    name: String,
+    total: Option<u64>,
+    inner: Inner,
+}
+
+enum Inner {
+    Plain(Counted),
+    Gzip(Box<MultiGzDecoder<BufReader<Counted>>>),
+    Zstd(Box<ZstdFrames>),
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("name", &self.name)
+            .field("compression", &self.compression())
+            .field("progress", &self.progress())
+            .finish()
+    }
+}
+
+impl Source {
+    /// Opens a file, or standard input if the path is `-`.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        if path.as_os_str() == "-" {
+            return Self::from_read("standard input", Box::new(io::stdin()));
+        }
+        let name = path.display().to_string();
+        let failed = |source| Error::Io { operation: "open", object: name.clone(), source };
+        let file = File::open(path).map_err(failed)?;
+        let info = file.metadata().map_err(failed)?;
+        if info.is_dir() {
+            return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
+        }
+        let total = info.is_file().then_some(info.len());
+        Self::new(name, total, Input::File(file))
+    }
+
+    /// Bytes in memory.
+    pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self, Error> {
+        let total = Some(bytes.len() as u64);
+        let read = Input::Other(Box::new(io::Cursor::new(bytes)));
+        Self::new(name.to_owned(), total, read)
+    }
+
+    /// Anything that can be read. `name` is what messages call it.
+    pub fn from_read(name: &str, read: Box<dyn Read + Send>) -> Result<Self, Error> {
+        Self::new(name.to_owned(), None, Input::Other(read))
+    }
+
+    fn new(name: String, total: Option<u64>, input: Input) -> Result<Self, Error> {
+        let mut counted = Counted { input, prefix: [0; PREFIX_MAX], given: 0, filled: 0, read: 0 };
+        counted
+            .fill_prefix()
+            .map_err(|source| Error::Io { operation: "read", object: name.clone(), source })?;
+        let prefix = &counted.prefix[..counted.filled];
+        let unread = |compression, command| {
+            Err(Error::UnreadCompression { object: name.clone(), compression, command })
+        };
+        let inner = match prefix {
+            [0x1f, 0x8b, ..] => {
+                let buffered = BufReader::with_capacity(COMPRESSED_BUFFER, counted);
+                Inner::Gzip(Box::new(MultiGzDecoder::new(buffered)))
+            }
+            // a frame (RFC 8878, 3.1.1) or a skippable frame (3.1.2)
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
+                Inner::Zstd(Box::new(ZstdFrames::new(counted)))
+            }
+            [0xfd, b'7', b'z', b'X', b'Z', 0] => return unread("xz", "xz -d"),
+            [b'B', b'Z', b'h', ..] => return unread("bzip2", "bzip2 -d"),
+            [0x04, 0x22, 0x4d, 0x18, ..] => return unread("lz4", "lz4 -d"),
+            _ => Inner::Plain(counted),
+        };
+        Ok(Self { name, total, inner })
+    }
+
+    /// What messages call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// `gzip` or `zstd`, if it is compressed.
+    pub fn compression(&self) -> Option<&'static str> {
+        match &self.inner {
+            Inner::Plain(_) => None,
+            Inner::Gzip(_) => Some("gzip"),
+            Inner::Zstd(_) => Some("zstd"),
+        }
+    }
+
+    /// Bytes taken from the file, and how many it has.
+    pub fn progress(&self) -> Progress {
+        let read = match &self.inner {
+            Inner::Plain(counted) => counted.read - (counted.filled - counted.given) as u64,
+            Inner::Gzip(gzip) => gzip.get_ref().get_ref().read,
+            Inner::Zstd(zstd) => zstd.input.get_ref().read,
+        };
+        Progress { read, total: self.total }
+    }
+
+    /// After the end was reached: the size the file had when it was opened, and the bytes it
+    /// really had, if those are fewer.
+    pub fn shrunk(&self) -> Option<(u64, u64)> {
+        let Progress { read, total } = self.progress();
+        // a compressed stream may end before its file does; only a plain one must reach the end
+        let opened = total.filter(|_| matches!(self.inner, Inner::Plain(_)))?;
+        (read < opened).then_some((opened, read))
+    }
+
+    /// Reads once into `buf`: how many bytes, 0 only at the end (or if `buf` is empty).
+    pub fn read(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
+        loop {
+            let result = match &mut self.inner {
+                Inner::Plain(counted) => counted.read(buf),
+                Inner::Gzip(gzip) => gzip.read(buf),
+                Inner::Zstd(zstd) => zstd.read(buf),
+            };
+            match result {
+                Ok(read) => return Ok(read),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(self.read_failed(source)),
+            }
+        }
+    }
+
+    /// Reads until `buf` is full or the end is reached.
+    pub fn fill(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
+        let mut filled = 0;
+        while filled < buf.len() {
+            match self.read(&mut buf[filled..])? {
+                0 => break,
+                read => filled += read,
+            }
+        }
+        Ok(filled)
+    }
+
+    #[cold]
+    fn read_failed(&self, source: io::Error) -> Error {
+        let object = self.name.clone();
+        match self.compression() {
+            // an error of the system has a number, one of a decompressor has none
+            Some(compression) if source.raw_os_error().is_none() => {
+                Error::Compression { object, compression, offset: self.progress().read, source }
+            }
+            _ => Error::Io { operation: "read", object, source },
+        }
+    }
+}
+
+enum Input {
+    File(File),
+    Other(Box<dyn Read + Send>),
+}
+
+impl Input {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.read(buf),
+            Self::Other(read) => read.read(buf),
+        }
+    }
+}
+
+/// Counts what is read, and gives the first bytes (already looked at) out again.
+struct Counted {
+    input: Input,
+    prefix: [u8; PREFIX_MAX],
+    given: usize,
+    filled: usize,
+    read: u64,
+}
+
+impl Counted {
+    fn fill_prefix(&mut self) -> io::Result<()> {
+        while self.filled < PREFIX_MAX {
+            match self.input.read(&mut self.prefix[self.filled..]) {
+                Ok(0) => break,
+                Ok(read) => {
+                    self.filled += read;
+                    self.read += read as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Read for Counted {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let first = &self.prefix[self.given..self.filled];
+        let given = first.len().min(buf.len());
+        buf[..given].copy_from_slice(&first[..given]);
+        self.given += given;
+        // the rest in the same call, so that large reads stay large; what cannot be read now
+        // is reported by the next call, which has nothing to give back
+        match self.input.read(&mut buf[given..]) {
+            Ok(read) => {
+                self.read += read as u64;
+                Ok(given + read)
+            }
+            Err(_) if given > 0 => Ok(given),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// zstd frames one after the other, skippable frames stepped over (RFC 8878, 3.1).
+struct ZstdFrames {
+    input: BufReader<Counted>,
+    decoder: FrameDecoder,
+    in_frame: bool,
+}
+
+impl ZstdFrames {
+    fn new(counted: Counted) -> Self {
+        let mut decoder = FrameDecoder::new();
+        decoder.set_max_window_size(ZSTD_WINDOW_MAX);
+        let input = BufReader::with_capacity(COMPRESSED_BUFFER, counted);
+        Self { input, decoder, in_frame: false }
+    }
+
+    /// Goes to the next frame: false at the end of the file.
+    fn next_frame(&mut self) -> io::Result<bool> {
+        loop {
+            if self.input.fill_buf()?.is_empty() {
+                return Ok(false);
+            }
+            match self.decoder.reset(&mut self.input) {
+                Ok(()) => return Ok(true),
+                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
+                    length,
+                    ..
+                })) => {
+                    let skipped =
+                        io::copy(&mut (&mut self.input).take(u64::from(length)), &mut io::sink())?;
+                    if skipped < u64::from(length) {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                }
+                Err(error) => return Err(io::Error::other(error)),
+            }
+        }
+    }
+
+    fn check(&self) -> io::Result<()> {
+        let stated = self.decoder.get_checksum_from_data();
+        let computed = self.decoder.get_calculated_checksum();
+        match (stated, computed) {
+            (Some(stated), Some(computed)) if stated != computed => {
+                let text = format!("checksum of the content is {computed:08x}, not {stated:08x}");
+                Err(io::Error::new(io::ErrorKind::InvalidData, text))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Read for ZstdFrames {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            if !self.in_frame {
+                if !self.next_frame()? {
+                    return Ok(0);
+                }
+                self.in_frame = true;
+            }
+            while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
+                self.decoder
+                    .decode_blocks(&mut self.input, BlockDecodingStrategy::UptoBlocks(1))
+                    .map_err(io::Error::other)?;
+            }
+            let read = self.decoder.read(buf)?;
+            if read > 0 {
+                return Ok(read);
+            }
+            self.in_frame = false;
+            self.check()?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
