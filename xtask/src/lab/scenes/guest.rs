@@ -1,0 +1,4 @@
+//! wip
+pub(crate) fn fetch_kernel() -> anyhow::Result<()> {
+    anyhow::bail!("wip")
+}
