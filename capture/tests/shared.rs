@@ -57,8 +57,24 @@ fn walk_batched(path: &std::path::Path) -> Walk {
     }
 }
 
-/// Frames that tshark does not give, with the reason: link types it refuses a whole file for.
-const MORE_THAN_TSHARK: &[(&str, usize)] = &[];
+/// Files that tshark 4.0 refuses as a whole for their link type (182 MFR, 281 Broadcom tag, 284 DSA,
+/// 285 EDSA, and 132 Juniper with reserved bits set); the counts are those of `tcpdump --count`.
+const MORE_THAN_TSHARK: &[(&str, usize)] = &[
+    ("libpcap__brcm-tag-stp.pcap", 4),
+    ("tcpdump__brcm-tag.pcap", 23),
+    ("tcpdump__edsa-high-vid.pcap", 4),
+    ("tcpdump__edsa.pcap", 10),
+    ("tcpdump__frf16_magic_ie-oobr.pcap", 1),
+    ("tcpdump__hoobr_juniper3.pcap", 1),
+    ("tcpdump__juniper_es_oobr.pcap", 1),
+    ("tcpdump__kday6.pcap", 1),
+    ("tcpdump__tests-dsa.pcap", 8),
+];
+
+/// Frames whose lengths or time tshark changes: it takes SunATM's 4-byte pseudo-header off the
+/// frame, and this record states more than 4,294 s of microseconds, which tshark's 32-bit
+/// nanoseconds do not hold (`tcpdump -tt` prints the field unchanged).
+const CHANGED_BY_TSHARK: &[(&str, u64)] = &[("tcpdump__atm-oam-loopback-print-overrun.pcap", 1)];
 
 #[test]
 fn every_file_gives_the_frames_tshark_counts() {
@@ -110,7 +126,10 @@ fn lengths_and_times_equal_tsharks() {
         let packed = std::fs::File::open(&truth).unwrap();
         flate2::read::MultiGzDecoder::new(packed).read_to_string(&mut text).unwrap();
         let ours = walk(&dir.join("pcaps").join(name));
-        for (line, frame) in text.lines().skip(1).zip(&ours.frames) {
+        for ((line, frame), number) in text.lines().skip(1).zip(&ours.frames).zip(1..) {
+            if CHANGED_BY_TSHARK.contains(&(name, number)) {
+                continue;
+            }
             let columns: Vec<&str> = line.split('\t').collect();
             let time = nanoseconds(columns[1]);
             let (len, cap_len) = (columns[2].parse().unwrap(), columns[3].parse().unwrap());
