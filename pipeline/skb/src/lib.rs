@@ -12,6 +12,7 @@
 #![deny(missing_docs)]
 
 pub mod arch;
+pub mod classify;
 pub mod decode;
 pub mod edge;
 mod ledger;

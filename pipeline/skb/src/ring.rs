@@ -79,6 +79,12 @@ impl<T> Ring<T> {
         entry
     }
 
+    /// The newest, left in place.
+    pub fn newest(&self) -> Option<&T> {
+        let last = (self.tail.wrapping_sub(1) & self.mask) as usize;
+        if self.is_empty() { None } else { self.entries[last].as_ref() }
+    }
+
     /// The oldest, left in place.
     pub fn peek(&self) -> Option<&T> {
         if self.is_empty() { None } else { self.entries[(self.head & self.mask) as usize].as_ref() }

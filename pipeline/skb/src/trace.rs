@@ -1,12 +1,15 @@
 //! Tracing as a type parameter: off, it costs nothing, because nothing is compiled.
 
 use crate::arch::ticks;
-use crate::{Pool, Skb, Stage, Verdict};
+use crate::{DropReason, Pool, PortId, RxDesc, Skb, Stage, Verdict};
 
 /// Sees frames at stage boundaries. [`NoTrace`] compiles to nothing.
 pub trait Tracer {
     /// Whether any call does something; `false` lets the compiler delete the call sites.
     const ON: bool;
+
+    /// A NIC has put a frame into a buffer and its descriptor into the rx ring.
+    fn arrived(&mut self, pool: &Pool, desc: &RxDesc);
 
     /// `skb` has left `stage`.
     fn stage(&mut self, stage: Stage, pool: &Pool, skb: &Skb);
@@ -14,8 +17,18 @@ pub trait Tracer {
     /// The switch decided.
     fn verdict(&mut self, pool: &Pool, skb: &Skb, verdict: &Verdict);
 
-    /// One reference went to a port's sink.
-    fn delivered(&mut self, pool: &Pool, skb: &Skb, port: crate::PortId);
+    /// One reference is about to go to a port's sink, as that port sends it.
+    fn delivered(&mut self, pool: &Pool, skb: &Skb, port: PortId);
+
+    /// One reference ends at `stage`; `port` is the egress it was meant for, if one was chosen.
+    fn dropped(
+        &mut self,
+        stage: Stage,
+        pool: &Pool,
+        skb: &Skb,
+        reason: DropReason,
+        port: Option<PortId>,
+    );
 }
 
 /// Tracing off.
@@ -25,11 +38,15 @@ pub struct NoTrace;
 impl Tracer for NoTrace {
     const ON: bool = false;
     #[inline(always)]
+    fn arrived(&mut self, _: &Pool, _: &RxDesc) {}
+    #[inline(always)]
     fn stage(&mut self, _: Stage, _: &Pool, _: &Skb) {}
     #[inline(always)]
     fn verdict(&mut self, _: &Pool, _: &Skb, _: &Verdict) {}
     #[inline(always)]
-    fn delivered(&mut self, _: &Pool, _: &Skb, _: crate::PortId) {}
+    fn delivered(&mut self, _: &Pool, _: &Skb, _: PortId) {}
+    #[inline(always)]
+    fn dropped(&mut self, _: Stage, _: &Pool, _: &Skb, _: DropReason, _: Option<PortId>) {}
 }
 
 /// Stamps every frame at every stage into a fixed ring of records, newest last.
@@ -63,6 +80,14 @@ impl StampTrace {
         Self { records: vec![Stamp::default(); records].into(), next: 0, stamps: 0 }
     }
 
+    #[inline(always)]
+    fn stamp(&mut self, stage: Stage, id: u64, len: u32, headroom: u32) {
+        let slot = self.next & (self.records.len() - 1);
+        self.records[slot] = Stamp { id, ticks: ticks(), len, headroom, stage: stage as u8 };
+        self.next = slot + 1;
+        self.stamps += 1;
+    }
+
     /// The newest stamps, oldest first.
     pub fn newest(&self) -> impl Iterator<Item = &Stamp> {
         let len = self.records.len();
@@ -75,24 +100,25 @@ impl Tracer for StampTrace {
     const ON: bool = true;
 
     #[inline(always)]
+    fn arrived(&mut self, _: &Pool, desc: &RxDesc) {
+        self.stamp(Stage::Nic, desc.id, desc.len, 0);
+    }
+
+    #[inline(always)]
     fn stage(&mut self, stage: Stage, _: &Pool, skb: &Skb) {
-        let slot = self.next & (self.records.len() - 1);
-        self.records[slot] = Stamp {
-            id: skb.id,
-            ticks: ticks(),
-            len: skb.len() as u32,
-            headroom: skb.headroom() as u32,
-            stage: stage as u8,
-        };
-        self.next = slot + 1;
-        self.stamps += 1;
+        self.stamp(stage, skb.id, skb.len() as u32, skb.headroom() as u32);
     }
 
     #[inline(always)]
     fn verdict(&mut self, _: &Pool, _: &Skb, _: &Verdict) {}
 
     #[inline(always)]
-    fn delivered(&mut self, pool: &Pool, skb: &Skb, _: crate::PortId) {
+    fn delivered(&mut self, pool: &Pool, skb: &Skb, _: PortId) {
         self.stage(Stage::Guest, pool, skb);
+    }
+
+    #[inline(always)]
+    fn dropped(&mut self, at: Stage, pool: &Pool, skb: &Skb, _: DropReason, _: Option<PortId>) {
+        self.stage(at, pool, skb);
     }
 }

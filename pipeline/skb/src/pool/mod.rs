@@ -14,6 +14,7 @@
 //! power-of-two stride would put 4,096 frames on a few dozen of them.
 
 mod frags;
+mod tag;
 
 pub use frags::Frags;
 use frags::FragTable;

@@ -1,0 +1,132 @@
+//! The generator: a NIC whose frames come from templates that lie in pool slots.
+//!
+//! Each template is written once into a slot of its own, which the NIC keeps. Receiving lends the
+//! slot out once more: no byte moves and nothing is allocated. A slot that is still on its way is
+//! not lent again before it has come back, so a slow path slows the generator and loses nothing.
+
+use skb::{CopyReason, Ledger, Nic, Pool, PortId, Ring, RxDesc, RxStatus, Slot};
+
+/// The generator cannot hold its templates.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GeneratorError {
+    /// No slot left.
+    #[error("template {index} of {templates} found no free slot in a pool of {slots}")]
+    NoSlot {
+        /// Which template, from 0.
+        index: usize,
+        /// Templates in all.
+        templates: usize,
+        /// Slots of the pool.
+        slots: usize,
+    },
+    /// A frame that no slot holds.
+    #[error("template {index} has {len} bytes, a slot holds {max}")]
+    TooLong {
+        /// Which template, from 0.
+        index: usize,
+        /// Its length.
+        len: usize,
+        /// What fits.
+        max: usize,
+    },
+}
+
+/// A template in its slot.
+#[derive(Debug)]
+struct Resident {
+    slot: Slot,
+    len: u32,
+    ingress: PortId,
+}
+
+/// Sends its templates round and round.
+#[derive(Debug)]
+pub struct Generator {
+    residents: Vec<Resident>,
+    next: usize,
+    id: u64,
+    left: u64,
+    time_ns: i64,
+    gap_ns: i64,
+}
+
+impl Generator {
+    /// Writes every template with its ingress port into a slot. `frames` is how many frames to
+    /// send in all (templates repeat); `gap_ns` how far apart their receive times are.
+    pub fn new<'a>(
+        pool: &mut Pool,
+        templates: impl ExactSizeIterator<Item = (PortId, &'a [u8])>,
+        frames: u64,
+        gap_ns: u32,
+    ) -> Result<Self, GeneratorError> {
+        let count = templates.len();
+        let mut residents = Vec::with_capacity(count);
+        for (index, (ingress, bytes)) in templates.enumerate() {
+            let slots = pool.slots();
+            let no_slot = GeneratorError::NoSlot { index, templates: count, slots };
+            let max = pool.slot_frame_max();
+            let mut slot = pool.alloc_slot().ok_or(no_slot)?;
+            match pool.slot_mut(&mut slot).and_then(|room| room.get_mut(..bytes.len())) {
+                Some(room) => room.copy_from_slice(bytes),
+                None => return Err(GeneratorError::TooLong { index, len: bytes.len(), max }),
+            }
+            pool.count_copy(CopyReason::Generator);
+            residents.push(Resident { slot, len: bytes.len() as u32, ingress });
+        }
+        Ok(Self { residents, next: 0, id: 0, left: frames, time_ns: 0, gap_ns: i64::from(gap_ns) })
+    }
+
+    /// Frames still to send.
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// Sends `frames` more.
+    pub fn add(&mut self, frames: u64) {
+        self.left += frames;
+    }
+}
+
+impl Nic for Generator {
+    #[inline]
+    fn rx(
+        &mut self,
+        pool: &mut Pool,
+        ring: &mut Ring<RxDesc>,
+        budget: usize,
+        ledger: &mut Ledger,
+    ) -> RxStatus {
+        if self.left == 0 || self.residents.is_empty() {
+            return RxStatus::Done;
+        }
+        let want = (budget.min(ring.room()) as u64).min(self.left);
+        let mut made = 0;
+        while made < want {
+            let resident = &self.residents[self.next];
+            if pool.lent(&resident.slot) != 0 {
+                break;
+            }
+            let Some(mut desc) = pool.lend(&resident.slot, resident.len as usize, resident.ingress)
+            else {
+                break;
+            };
+            self.next += 1;
+            if self.next == self.residents.len() {
+                self.next = 0;
+            }
+            made += 1;
+            self.id += 1;
+            self.time_ns += self.gap_ns;
+            desc.id = self.id;
+            desc.time_ns = self.time_ns;
+            if let Err(desc) = ring.push(desc) {
+                pool.free_desc(desc);
+                break;
+            }
+        }
+        self.left -= made;
+        ledger.frames_in += made;
+        if made > 0 { RxStatus::Active } else { RxStatus::Idle }
+    }
+}
