@@ -1,0 +1,74 @@
+//! `cargo xtask demo`: the main job on a small capture, each step explained.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use crate::sh;
+
+/// The capture the demo walks: a small practice's morning on a mirror port.
+const CAPTURE: &str = "pcaps/practice.pcapng";
+
+/// One command with the sentence that goes before it.
+struct Step {
+    why: &'static str,
+    args: Vec<String>,
+}
+
+fn step(why: &'static str, args: &[&str]) -> Step {
+    Step { why, args: args.iter().map(|arg| (*arg).to_owned()).collect() }
+}
+
+pub(crate) fn run() -> Result<()> {
+    if !sh::root().join(CAPTURE).is_file() {
+        bail!("{CAPTURE} is missing; `cargo xtask lab practice` makes it (needs root)");
+    }
+    let framewalk = sh::release_framewalk()?;
+    let folder = sh::target_dir()?.join("demo");
+    fs::create_dir_all(&folder)?;
+    let stages = folder.join("stages.pcapng");
+    let _ = fs::remove_file(&stages); // of an earlier demo
+    for step in steps(&stages) {
+        println!("\n--- {}", step.why);
+        let args: Vec<&str> = step.args.iter().map(String::as_str).collect();
+        println!("$ framewalk {}\n", args.join(" "));
+        let status = sh::command(&framewalk.to_string_lossy(), &args).status()?;
+        if !status.success() {
+            bail!("`framewalk {}` failed: {status}", args.join(" "));
+        }
+    }
+    println!(
+        "\n--- That was the main job. Next, from the project's folder:\n\
+         cargo run --release -- walk {CAPTURE} --frame 1 --step    step with the arrow keys\n\
+         cargo run --release -- inspect YOUR.pcap                  a capture of your own\n\
+         cargo run --release -- help                               every command\n\
+         wireshark {}    the same frame at every stage\n\
+         docs/lessons/ has three lessons to do with these captures; `cargo xtask test` runs the \
+         tests.",
+        stages.display()
+    );
+    Ok(())
+}
+
+fn steps(stages: &Path) -> Vec<Step> {
+    let stages = stages.to_string_lossy();
+    vec![
+        step(
+            "What is in the capture: one page, with frame 1 as Ethernet packet, frame, IP packet.",
+            &["inspect", CAPTURE],
+        ),
+        step(
+            "Every frame through NIC, driver, skb, vswitch and guest: the ledger must balance.",
+            &["walk", CAPTURE],
+        ),
+        step(
+            "One frame, step by step: what each stage sees of it, who owns it, what it cost.",
+            &["walk", CAPTURE, "--frame", "1", "--step"],
+        ),
+        step(
+            "The same frames written out at every stage, for Wireshark: one interface a stage.",
+            &["walk", CAPTURE, "--export", &stages],
+        ),
+    ]
+}

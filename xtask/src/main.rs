@@ -1,0 +1,75 @@
+//! Project tasks, run as `cargo xtask TASK`: one place for what people and CI both run.
+//!
+//! The tasks themselves need nothing but Rust. What a task cannot do on this machine (a missing
+//! package, no root) it names, with the command that brings it.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // a task's output is its job
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+mod bench;
+mod check;
+mod demo;
+mod lab;
+mod machine;
+mod nightly;
+mod packages;
+mod sh;
+mod suite;
+mod tidy;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Project tasks")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Show the main job on pcaps/practice.pcapng, each step explained (release build, no root)
+    Demo,
+    /// Run the test suite; name what is skipped here and the command that brings it
+    Test(suite::Args),
+    /// Everything CI runs: lint, then test
+    Ci,
+    /// fmt --check, clippy, docs, licences, tidy; all of them, even after one has failed
+    Lint,
+    /// Check what the compiler cannot: crate graph, unsafe, file sizes, links, labels, words
+    Tidy,
+    /// Check each dependency's licence against deny.toml, offline
+    Licences,
+    /// Run the benchmarks and keep the results with their machine under benches/runs/
+    Bench(bench::Args),
+    /// The long things: fuzz targets, full cut and flip sweeps, benches with their peers
+    Nightly(nightly::Args),
+    /// Make the captures in pcaps/ again from real kernels and servers (needs root)
+    Lab {
+        /// Captures to make, and flags; see `cargo xtask lab --help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, num_args = 0..)]
+        args: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let done = match args.task {
+        Task::Demo => demo::run(),
+        Task::Test(args) => suite::run(&args),
+        Task::Ci => check::ci(),
+        Task::Lint => check::lint(),
+        Task::Tidy => tidy::run(&Args::command()),
+        Task::Licences => tidy::licences::run(),
+        Task::Bench(args) => bench::run(&args),
+        Task::Nightly(args) => nightly::run(&args),
+        Task::Lab { args } => lab::run(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
