@@ -670,7 +670,7 @@ impl LayerInfo {
             Self::Arcnet { .. } => "arcnet",
             Self::Nflog { .. } => "nflog",
             Self::NetAnalyzer { .. } => "netanalyzer",
-            Self::Mpacket { .. } => "fp",
+            Self::Mpacket { .. } => "fpp",
             Self::Named(name) => name,
         }
     }
