@@ -103,13 +103,8 @@ mod tests {
     use crate::{Block, CopyReason, Pool, PoolConfig, PortId, Skb};
 
     fn pool(slots: usize) -> Pool {
-        let config = PoolConfig {
-            slots,
-            slot_frame_max: 256,
-            headroom: 64,
-            blocks: 1,
-            block_size: 4096,
-        };
+        let config =
+            PoolConfig { slots, slot_frame_max: 256, headroom: 64, blocks: 1, block_size: 4096 };
         Pool::new(config).unwrap()
     }
 
@@ -144,7 +139,10 @@ mod tests {
             let before = pool.view(&skb).to_vec();
             let skb = pool.push_tag(skb, 0x8100, 0x6005).unwrap();
             assert_eq!(pool.frame(&skb), tagged());
-            assert_eq!((skb.network, skb.transport, skb.origlen, skb.vlan_tci), (18, 38, 64, 0x6005));
+            assert_eq!(
+                (skb.network, skb.transport, skb.origlen, skb.vlan_tci),
+                (18, 38, 64, 0x6005)
+            );
             assert_eq!(skb.pulled(), if pulled == 0 { 0 } else { 18 });
             let skb = pool.rewrite_tag(skb, 0x88a8, 7).unwrap();
             assert_eq!(pool.frame(&skb)[12..16], [0x88, 0xa8, 0, 7]);

@@ -1,0 +1,110 @@
+//! What the table is keyed and timed by.
+
+use skb::MacAddr;
+use std::fmt;
+
+/// VID and MAC in one number: MAC in bits 0..48 with the first byte on the wire lowest (one
+/// little-endian load of a frame), VID in bits 48..60. Never 0, as VIDs start at 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FdbKey(pub(crate) u64);
+
+/// The MAC bits of a key.
+pub(crate) const MAC_BITS: u64 = (1 << 48) - 1;
+
+impl FdbKey {
+    /// Key of `mac` in VLAN `vid` (only its low 12 bits count).
+    #[inline]
+    pub fn new(vid: u16, mac: MacAddr) -> Self {
+        let m = mac.0;
+        let bits = u64::from_le_bytes([m[0], m[1], m[2], m[3], m[4], m[5], 0, 0]);
+        Self::from_bits(vid, bits)
+    }
+
+    /// Key from MAC bits as loaded from a frame.
+    #[inline(always)]
+    pub(crate) fn from_bits(vid: u16, mac_bits: u64) -> Self {
+        Self(u64::from(vid & 0x0fff) << 48 | mac_bits & MAC_BITS)
+    }
+
+    /// VLAN id.
+    pub fn vid(self) -> u16 {
+        (self.0 >> 48) as u16
+    }
+
+    /// MAC address.
+    pub fn mac(self) -> MacAddr {
+        let [a, b, c, d, e, f, _, _] = self.0.to_le_bytes();
+        MacAddr([a, b, c, d, e, f])
+    }
+}
+
+impl fmt::Display for FdbKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in VLAN {}", self.mac(), self.vid())
+    }
+}
+
+/// Secret of the table's hash. Draw it anew for each process; a fixed one makes runs repeatable.
+#[derive(Clone, Copy)]
+pub struct HashKey {
+    xor: u64,
+    multiplier: u64,
+}
+
+impl fmt::Debug for HashKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HashKey(..)")
+    }
+}
+
+impl HashKey {
+    /// From 128 random bits.
+    pub fn new(random: [u64; 2]) -> Self {
+        Self { xor: splitmix(random[0]), multiplier: splitmix(random[1]) | 1 }
+    }
+
+    /// A folded 64 x 64 to 128 bit multiply, the step that foldhash and wyhash are made of.
+    /// foldhash itself takes its multiplier from a `'static` seed, which a value that is made
+    /// and dropped with a switch cannot be.
+    #[inline(always)]
+    pub(super) fn hash(self, key: u64) -> u64 {
+        let product = u128::from(key ^ self.xor) * u128::from(self.multiplier);
+        product as u64 ^ (product >> 64) as u64
+    }
+}
+
+/// The finaliser of SplitMix64 (Steele, Lea, Flood 2014): seeds as weak as 0 or 1 still make a
+/// multiplier with bits everywhere.
+fn splitmix(seed: u64) -> u64 {
+    let z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ z >> 31
+}
+
+/// Coarse time: 128 ms per tick, wrapping after 17 years.
+///
+/// Compared by signed difference, so a clock that is set back makes entries young, never old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tick(pub(super) u32);
+
+const MS_PER_TICK_SHIFT: u32 = 7;
+
+impl Tick {
+    /// From milliseconds of any clock that starts anywhere.
+    #[inline]
+    pub fn from_ms(now_ms: u64) -> Self {
+        Self((now_ms >> MS_PER_TICK_SHIFT) as u32)
+    }
+
+    /// Ticks in a duration, rounded up.
+    pub(super) fn ticks_of_ms(ms: u64) -> i32 {
+        ms.div_ceil(1 << MS_PER_TICK_SHIFT).min(i32::MAX as u64) as i32
+    }
+
+    /// Ticks since `then`; negative if `then` is later.
+    #[inline(always)]
+    pub(super) fn since(self, then: Self) -> i32 {
+        self.0.wrapping_sub(then.0) as i32
+    }
+}

@@ -1,0 +1,559 @@
+//! The forwarding database: which port a station was last heard on, by (VID, MAC).
+//!
+//! Theory of operation. One table of buckets, each exactly one cache line with four entries.
+//! An entry's home bucket comes from a keyed hash; all four keys of a bucket are compared without
+//! a branch, so a hit costs one cache line and one well-predicted branch. A bucket that is full
+//! passes entries on to the next one and counts how many it has passed (so a miss knows when to
+//! stop, and removal leaves no tombstones). The table starts at 64 KiB, which keeps a small
+//! network in the nearest caches, and doubles up to the stated capacity; large tables are
+//! prefetched for a whole burst first ([`Fdb::prefetch`]).
+//!
+//! Nothing a station sends can evict an entry of another port or a static one: a port over its
+//! cap, or a full table, *refuses* to learn, and counts that. Frames to addresses that were
+//! refused are flooded as unknown, as IEEE 802.1Q 8.8 requires of a full database.
+//!
+//! Ageing follows IEEE 802.1Q 8.8.3: 300 s by default, entries older than that are treated as
+//! absent at once and removed by an incremental sweep. Time is an argument, as everywhere here.
+
+mod bucket;
+mod key;
+#[cfg(test)]
+mod tests;
+
+use bucket::{Bucket, ENTRY, STATIC, pack};
+pub use key::{FdbKey, HashKey, Tick};
+use skb::{PORTS_MAX, PortId};
+
+/// Default ageing time, milliseconds (IEEE 802.1Q table 8-6: 300 s).
+pub const AGEING_MS_DEFAULT: u64 = 300_000;
+/// Longest ageing time, milliseconds (IEEE 802.1Q table 8-6: 1,000,000 s).
+pub const AGEING_MS_MAX: u64 = 1_000_000_000;
+/// Entries by default.
+pub const CAPACITY_DEFAULT: usize = 65_536;
+/// Entries at most.
+pub const CAPACITY_MAX: usize = 1 << 20;
+
+const WAYS: usize = 4;
+const BUCKETS_MIN: usize = 1024;
+/// Buckets an entry may lie away from its home, so that no crafted set of addresses makes a
+/// lookup long.
+const PROBES_MAX: usize = 16;
+/// Tables above this many bytes no longer stay in the nearest caches: prefetch pays.
+const PREFETCH_BYTES: usize = 128 << 10;
+/// Buckets swept per call at most.
+const SWEEP_MAX: usize = 4096;
+
+/// Sizes and times of an [`Fdb`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FdbConfig {
+    /// Most entries, static and learned, 1 to [`CAPACITY_MAX`].
+    pub capacity: usize,
+    /// Age in milliseconds at which a learned entry no longer counts, 1 to [`AGEING_MS_MAX`].
+    pub ageing_ms: u64,
+}
+
+impl Default for FdbConfig {
+    fn default() -> Self {
+        Self { capacity: CAPACITY_DEFAULT, ageing_ms: AGEING_MS_DEFAULT }
+    }
+}
+
+/// The table cannot be built or extended as asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FdbError {
+    /// Capacity outside 1 to [`CAPACITY_MAX`].
+    #[error("an FDB of {capacity} entries: expected 1 to {CAPACITY_MAX}")]
+    Capacity {
+        /// As configured.
+        capacity: usize,
+    },
+    /// Ageing outside 1 ms to [`AGEING_MS_MAX`].
+    #[error("an ageing time of {ageing_ms} ms: expected 1 to {AGEING_MS_MAX}")]
+    Ageing {
+        /// As configured.
+        ageing_ms: u64,
+    },
+    /// No room for another static entry.
+    #[error("no room for the static entry {key}: the FDB holds {len} of {capacity} entries")]
+    Full {
+        /// The entry.
+        key: FdbKey,
+        /// Entries in the table.
+        len: usize,
+        /// Most entries.
+        capacity: usize,
+    },
+    /// The address is already static on another port.
+    #[error("{key} is static on {first} and on {second}: one address, one port")]
+    Conflict {
+        /// The entry.
+        key: FdbKey,
+        /// Where it is.
+        first: PortId,
+        /// Where it was to be.
+        second: PortId,
+    },
+}
+
+/// What [`Fdb::learn`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Learned {
+    /// The station is where it was (its age starts again).
+    Known,
+    /// A new entry.
+    New,
+    /// The station was heard on another port and has moved.
+    Moved,
+    /// The port is at its cap.
+    RefusedCap,
+    /// The table is full.
+    RefusedFull,
+    /// The address is static on another port; static entries never move.
+    StaticConflict,
+}
+
+/// What happened to the table so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct FdbStats {
+    /// New learned entries.
+    pub learned: u64,
+    /// Stations that changed port.
+    pub moved: u64,
+    /// Entries removed because of their age.
+    pub aged: u64,
+    /// Frames whose source was not learned because the port is at its cap.
+    pub refused_cap: u64,
+    /// Frames whose source was not learned because the table is full.
+    pub refused_full: u64,
+    /// Frames whose source is a static address of another port.
+    pub static_conflict: u64,
+    /// Doublings of the table.
+    pub grown: u64,
+}
+
+/// One entry, as [`Fdb::iter`] shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FdbEntry {
+    /// VID and MAC.
+    pub key: FdbKey,
+    /// Port.
+    pub port: PortId,
+    /// Set by configuration: does not age or move.
+    pub fixed: bool,
+    /// When the station was last heard; meaningless for fixed entries.
+    pub heard: Tick,
+}
+
+/// The table. See the module text.
+pub struct Fdb {
+    buckets: Box<[Bucket]>,
+    /// 64 minus log2 of the number of buckets.
+    shift: u32,
+    buckets_max: usize,
+    capacity: usize,
+    len: usize,
+    key: HashKey,
+    age_ticks: i32,
+    caps: [u32; PORTS_MAX],
+    learned: [u32; PORTS_MAX],
+    cursor: usize,
+    swept_to: Option<Tick>,
+    stats: FdbStats,
+}
+
+impl std::fmt::Debug for Fdb {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fdb")
+            .field("len", &self.len)
+            .field("capacity", &self.capacity)
+            .field("buckets", &self.buckets.len())
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Fdb {
+    /// An empty table. `key` should be drawn anew for each process, so that nobody outside can
+    /// choose addresses that collide.
+    pub fn new(config: FdbConfig, key: HashKey) -> Result<Self, FdbError> {
+        let FdbConfig { capacity, ageing_ms } = config;
+        if !(1..=CAPACITY_MAX).contains(&capacity) {
+            return Err(FdbError::Capacity { capacity });
+        }
+        if !(1..=AGEING_MS_MAX).contains(&ageing_ms) {
+            return Err(FdbError::Ageing { ageing_ms });
+        }
+        let buckets_max = buckets_for(capacity);
+        let buckets = BUCKETS_MIN.min(buckets_max);
+        Ok(Self {
+            buckets: vec![Bucket::EMPTY; buckets].into(),
+            shift: shift_for(buckets),
+            buckets_max,
+            capacity,
+            len: 0,
+            key,
+            age_ticks: Tick::ticks_of_ms(ageing_ms),
+            caps: [u32::MAX; PORTS_MAX],
+            learned: [0; PORTS_MAX],
+            cursor: 0,
+            swept_to: None,
+            stats: FdbStats::default(),
+        })
+    }
+
+    /// How many addresses `port` may have learned at most. Ports outside the switch are ignored.
+    pub fn set_port_cap(&mut self, port: PortId, cap: u32) {
+        if let Some(slot) = self.caps.get_mut(port.index()) {
+            *slot = cap;
+        }
+    }
+
+    /// Entries now, aged ones that the sweep has not yet reached included.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no entries.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Memory of the table, bytes.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.buckets)
+    }
+
+    /// Addresses that `port` has learned and not yet lost.
+    pub fn learned_on(&self, port: PortId) -> u32 {
+        self.learned.get(port.index()).copied().unwrap_or(0)
+    }
+
+    /// Counts so far.
+    pub fn stats(&self) -> FdbStats {
+        self.stats
+    }
+
+    /// Whether the table is too large for the nearest caches, so that prefetching a burst pays.
+    #[inline]
+    pub fn wants_prefetch(&self) -> bool {
+        self.bytes() > PREFETCH_BYTES
+    }
+
+    /// Asks the cache for the home bucket of `key`.
+    #[inline(always)]
+    pub fn prefetch(&self, key: FdbKey) {
+        if let Some(bucket) = self.buckets.get(self.home(key)) {
+            skb::arch::prefetch(bytemuck::bytes_of(bucket), 0);
+        }
+    }
+
+    #[inline(always)]
+    fn home(&self, key: FdbKey) -> usize {
+        (self.key.hash(key.0) >> self.shift) as usize
+    }
+
+    /// The port behind which `key` lives, unless its entry is too old.
+    #[inline(always)]
+    pub fn lookup(&self, key: FdbKey, now: Tick) -> Option<PortId> {
+        let at = self.home(key);
+        let bucket = &self.buckets[at];
+        let way = bucket.way(key.0);
+        let value = if bucket.keys[way] == key.0 {
+            bucket.vals[way]
+        } else if bucket.passed() == 0 {
+            return None;
+        } else {
+            let (at, way) = self.find_far(key.0, at)?;
+            self.buckets[at].vals[way]
+        };
+        self.alive(value, now).then_some(PortId(value as u8))
+    }
+
+    /// Notes that `key` was heard on `port`.
+    ///
+    /// Ports outside 0..64 learn nothing ([`Learned::RefusedCap`]).
+    #[inline(always)]
+    pub fn learn(&mut self, key: FdbKey, port: PortId, now: Tick) -> Learned {
+        let bucket = &self.buckets[self.home(key)];
+        let way = bucket.way(key.0);
+        let value = bucket.vals[way] & ENTRY;
+        let fresh = pack(port, now);
+        let fixed = u64::from(port.0) | STATIC;
+        if bucket.keys[way] == key.0 && (value == fresh || value == fixed) {
+            return Learned::Known;
+        }
+        self.learn_slow(key, port, now)
+    }
+
+    /// Sets a static entry: it neither ages nor moves, and replaces a learned one.
+    pub fn insert_static(&mut self, key: FdbKey, port: PortId) -> Result<(), FdbError> {
+        if let Some((at, way)) = self.find(key) {
+            let value = self.buckets[at].vals[way];
+            if value & STATIC != 0 {
+                let first = PortId(value as u8);
+                let same = first == port;
+                return if same {
+                    Ok(())
+                } else {
+                    Err(FdbError::Conflict { key, first, second: port })
+                };
+            }
+            self.remove_at(at, way);
+        }
+        match self.insert(key, u64::from(port.0) | STATIC) {
+            true => Ok(()),
+            false => Err(FdbError::Full { key, len: self.len, capacity: self.capacity }),
+        }
+    }
+
+    /// Removes the entry of `key`, static or learned. `false` if there is none.
+    pub fn remove(&mut self, key: FdbKey) -> bool {
+        let found = self.find(key);
+        if let Some((at, way)) = found {
+            self.remove_at(at, way);
+        }
+        found.is_some()
+    }
+
+    /// Forgets what was learned on `port` (its far end was unplugged). Returns how many.
+    pub fn flush_port(&mut self, port: PortId) -> usize {
+        self.remove_where(|value| value & STATIC == 0 && value as u8 == port.0)
+    }
+
+    /// Removes every aged entry now. Returns how many.
+    pub fn age_out(&mut self, now: Tick) -> usize {
+        let age_ticks = self.age_ticks;
+        let removed = self.remove_where(|value| bucket::aged(value, now, age_ticks));
+        self.stats.aged += removed as u64;
+        removed
+    }
+
+    /// Removes aged entries from the next piece of the table: the whole table is visited four
+    /// times per ageing time if this is called at least once per tick of 128 ms. Call it once
+    /// per burst; between ticks it costs one comparison.
+    #[inline]
+    pub fn sweep(&mut self, now: Tick) {
+        if self.swept_to != Some(now) {
+            self.sweep_piece(now);
+        }
+    }
+
+    #[cold]
+    fn sweep_piece(&mut self, now: Tick) {
+        let elapsed = self.swept_to.map_or(1, |then| now.since(then)).max(0) as usize;
+        self.swept_to = Some(now);
+        let period = (self.age_ticks as usize / 4).max(1);
+        let due = (self.buckets.len() * elapsed).div_ceil(period);
+        for _ in 0..due.min(self.buckets.len()).min(SWEEP_MAX) {
+            let at = self.cursor;
+            self.cursor = (at + 1) & (self.buckets.len() - 1);
+            for way in 0..WAYS {
+                let Bucket { keys, vals } = &self.buckets[at];
+                if keys[way] != 0 && bucket::aged(vals[way], now, self.age_ticks) {
+                    self.remove_at(at, way);
+                    self.stats.aged += 1;
+                }
+            }
+        }
+    }
+
+    /// All entries, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = FdbEntry> {
+        self.buckets
+            .iter()
+            .flat_map(|bucket| bucket.keys.iter().zip(&bucket.vals))
+            .filter(|&(&key, _)| key != 0)
+            .map(|(&key, &value)| FdbEntry {
+                key: FdbKey(key),
+                port: PortId(value as u8),
+                fixed: value & STATIC != 0,
+                heard: bucket::heard(value),
+            })
+    }
+
+    // --- the slow half -----------------------------------------------------------------------
+
+    #[inline]
+    fn alive(&self, value: u64, now: Tick) -> bool {
+        !bucket::aged(value, now, self.age_ticks)
+    }
+
+    fn find(&self, key: FdbKey) -> Option<(usize, usize)> {
+        let at = self.home(key);
+        let way = self.buckets[at].way(key.0);
+        if self.buckets[at].keys[way] == key.0 {
+            return Some((at, way));
+        }
+        self.find_far(key.0, at)
+    }
+
+    /// Looks in the buckets behind the home bucket `at`.
+    #[cold]
+    fn find_far(&self, key: u64, mut at: usize) -> Option<(usize, usize)> {
+        for _ in 1..PROBES_MAX {
+            if self.buckets[at].passed() == 0 {
+                return None;
+            }
+            at = (at + 1) & (self.buckets.len() - 1);
+            let way = self.buckets[at].way(key);
+            if self.buckets[at].keys[way] == key {
+                return Some((at, way));
+            }
+        }
+        None
+    }
+
+    #[inline(never)]
+    fn learn_slow(&mut self, key: FdbKey, port: PortId, now: Tick) -> Learned {
+        let Some(&cap) = self.caps.get(port.index()) else {
+            self.stats.refused_cap += 1;
+            return Learned::RefusedCap;
+        };
+        let capped = self.learned[port.index()] >= cap;
+        let Some((at, way)) = self.find(key) else {
+            if capped {
+                self.stats.refused_cap += 1;
+                return Learned::RefusedCap;
+            }
+            if !self.insert(key, pack(port, now)) {
+                self.stats.refused_full += 1;
+                return Learned::RefusedFull;
+            }
+            self.stats.learned += 1;
+            return Learned::New;
+        };
+        let value = self.buckets[at].vals[way] & ENTRY;
+        let old = PortId(value as u8);
+        if value & STATIC != 0 {
+            let known = old == port;
+            self.stats.static_conflict += u64::from(!known);
+            return if known { Learned::Known } else { Learned::StaticConflict };
+        }
+        let alive = self.alive(value, now);
+        if old != port {
+            if capped {
+                self.stats.refused_cap += 1;
+                return Learned::RefusedCap;
+            }
+            self.learned[old.index()] -= 1;
+            self.learned[port.index()] += 1;
+        }
+        self.buckets[at].set(way, key.0, pack(port, now));
+        match (alive, old == port) {
+            (true, true) => Learned::Known,
+            (true, false) => {
+                self.stats.moved += 1;
+                Learned::Moved
+            }
+            (false, _) => {
+                self.stats.aged += 1;
+                self.stats.learned += 1;
+                Learned::New
+            }
+        }
+    }
+
+    /// Puts a new entry in, growing if need be. `false` when the table is full.
+    fn insert(&mut self, key: FdbKey, value: u64) -> bool {
+        if self.len >= self.capacity {
+            return false;
+        }
+        if (self.len + 1) * 2 > self.buckets.len() * WAYS {
+            self.grow();
+        }
+        while !place(&mut self.buckets, self.shift, self.key, key.0, value) {
+            if !self.grow() {
+                return false;
+            }
+        }
+        self.len += 1;
+        if value & STATIC == 0 {
+            self.learned[usize::from(value as u8)] += 1;
+        }
+        true
+    }
+
+    /// Doubles the table. `false` when it is as large as it may be.
+    #[cold]
+    fn grow(&mut self) -> bool {
+        let mut buckets = self.buckets.len() * 2;
+        while buckets <= self.buckets_max {
+            let mut table: Box<[Bucket]> = vec![Bucket::EMPTY; buckets].into();
+            let shift = shift_for(buckets);
+            let moved =
+                self.iter_raw().all(|(key, value)| place(&mut table, shift, self.key, key, value));
+            if moved {
+                self.buckets = table;
+                self.shift = shift;
+                self.cursor = 0;
+                self.stats.grown += 1;
+                return true;
+            }
+            buckets *= 2;
+        }
+        false
+    }
+
+    fn iter_raw(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.buckets
+            .iter()
+            .flat_map(|bucket| bucket.keys.into_iter().zip(bucket.vals))
+            .filter(|&(key, _)| key != 0)
+            .map(|(key, value)| (key, value & ENTRY))
+    }
+
+    fn remove_at(&mut self, at: usize, way: usize) {
+        let Bucket { keys, vals } = self.buckets[at];
+        let mut passing = self.home(FdbKey(keys[way]));
+        if vals[way] & STATIC == 0 {
+            self.learned[usize::from(vals[way] as u8)] -= 1;
+        }
+        self.buckets[at].set(way, 0, 0);
+        while passing != at {
+            self.buckets[passing].count_passed(-1);
+            passing = (passing + 1) & (self.buckets.len() - 1);
+        }
+        self.len -= 1;
+    }
+
+    fn remove_where(&mut self, gone: impl Fn(u64) -> bool) -> usize {
+        let before = self.len;
+        for at in 0..self.buckets.len() {
+            for way in 0..WAYS {
+                let Bucket { keys, vals } = &self.buckets[at];
+                if keys[way] != 0 && gone(vals[way]) {
+                    self.remove_at(at, way);
+                }
+            }
+        }
+        before - self.len
+    }
+}
+
+/// Buckets for `capacity` entries at half load, a power of two.
+fn buckets_for(capacity: usize) -> usize {
+    (capacity * 2).div_ceil(WAYS).next_power_of_two().max(PROBES_MAX)
+}
+
+fn shift_for(buckets: usize) -> u32 {
+    u64::BITS - buckets.trailing_zeros()
+}
+
+/// Puts an entry into the first bucket with room from its home on. `false` if none is near.
+fn place(table: &mut [Bucket], shift: u32, hash: HashKey, key: u64, value: u64) -> bool {
+    let home = (hash.hash(key) >> shift) as usize;
+    let mask = table.len() - 1;
+    for probe in 0..PROBES_MAX {
+        let at = (home + probe) & mask;
+        let way = table[at].way_free();
+        if let Some(way) = way {
+            table[at].set(way, key, value);
+            for passing in 0..probe {
+                table[(home + passing) & mask].count_passed(1);
+            }
+            return true;
+        }
+    }
+    false
+}

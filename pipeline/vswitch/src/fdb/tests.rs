@@ -1,0 +1,160 @@
+use super::*;
+use skb::MacAddr;
+
+fn mac(n: u32) -> MacAddr {
+    let [a, b, c, d] = n.to_be_bytes();
+    MacAddr([0x02, 0, a, b, c, d])
+}
+
+fn key(n: u32) -> FdbKey {
+    FdbKey::new(1, mac(n))
+}
+
+fn fdb(capacity: usize) -> Fdb {
+    Fdb::new(FdbConfig { capacity, ..FdbConfig::default() }, HashKey::new([7, 9])).unwrap()
+}
+
+const P1: PortId = PortId(1);
+const P2: PortId = PortId(2);
+const T0: Tick = Tick(1000);
+
+#[test]
+fn key_holds_vid_and_mac() {
+    let mac: MacAddr = "02:11:22:33:44:55".parse().unwrap();
+    let key = FdbKey::new(4094, mac);
+    assert_eq!((key.vid(), key.mac()), (4094, mac));
+    assert_eq!(key.to_string(), "02:11:22:33:44:55 in VLAN 4094");
+}
+
+#[test]
+fn learns_moves_and_keeps_vlans_apart() {
+    let mut fdb = fdb(1024);
+    assert_eq!(fdb.lookup(key(1), T0), None);
+    assert_eq!(fdb.learn(key(1), P1, T0), Learned::New);
+    assert_eq!(fdb.learn(key(1), P1, T0), Learned::Known);
+    assert_eq!(fdb.lookup(key(1), T0), Some(P1));
+    assert_eq!(fdb.lookup(FdbKey::new(2, mac(1)), T0), None);
+    assert_eq!(fdb.learn(key(1), P2, T0), Learned::Moved);
+    assert_eq!(fdb.lookup(key(1), T0), Some(P2));
+    assert_eq!((fdb.learned_on(P1), fdb.learned_on(P2), fdb.len()), (0, 1, 1));
+}
+
+#[test]
+fn entries_age_at_the_configured_time_and_talking_keeps_them() {
+    let mut fdb = fdb(1024);
+    let at = |ms: u64| Tick::from_ms(10_000_000 + ms);
+    fdb.learn(key(1), P1, at(0));
+    fdb.learn(key(2), P1, at(0));
+    fdb.learn(key(2), P1, at(200_000));
+    assert_eq!(fdb.lookup(key(1), at(299_900)), Some(P1));
+    assert_eq!(fdb.lookup(key(1), at(300_300)), None, "treated as absent before any sweep");
+    assert_eq!(fdb.lookup(key(2), at(300_300)), Some(P1));
+    assert_eq!(fdb.len(), 2);
+    assert_eq!(fdb.age_out(at(300_300)), 1);
+    assert_eq!((fdb.len(), fdb.stats().aged), (1, 1));
+    assert_eq!(fdb.lookup(key(2), at(100)), Some(P1), "a clock set back ages nothing");
+}
+
+#[test]
+fn an_aged_station_on_another_port_is_new_not_moved() {
+    let mut fdb = fdb(64);
+    fdb.learn(key(1), P1, Tick(0));
+    assert_eq!(fdb.learn(key(1), P2, Tick(100_000)), Learned::New);
+    assert_eq!((fdb.stats().moved, fdb.learned_on(P1), fdb.learned_on(P2)), (0, 0, 1));
+}
+
+#[test]
+fn the_incremental_sweep_visits_everything_within_half_the_ageing_time() {
+    let mut fdb = fdb(20_000);
+    for n in 0..20_000 {
+        fdb.learn(key(n), P1, T0);
+    }
+    let aged = T0.0 + fdb.age_ticks as u32 + 1;
+    for tick in T0.0..aged + fdb.age_ticks as u32 / 2 {
+        fdb.sweep(Tick(tick));
+    }
+    assert_eq!((fdb.len(), fdb.learned_on(P1), fdb.stats().aged), (0, 0, 20_000));
+    assert!(fdb.buckets.iter().all(|b| b.passed() == 0), "no bucket remembers passed entries");
+}
+
+#[test]
+fn static_entries_neither_age_nor_move() {
+    let mut fdb = fdb(64);
+    fdb.learn(key(1), P2, T0);
+    fdb.insert_static(key(1), P1).unwrap();
+    fdb.insert_static(key(1), P1).unwrap();
+    assert_eq!(fdb.learn(key(1), P2, T0), Learned::StaticConflict);
+    assert_eq!(fdb.learn(key(1), P1, T0), Learned::Known);
+    assert_eq!(fdb.lookup(key(1), Tick(1 << 30)), Some(P1));
+    assert_eq!(fdb.age_out(Tick(1 << 30)), 0);
+    assert_eq!(fdb.flush_port(P1), 0);
+    assert!(matches!(fdb.insert_static(key(1), P2), Err(FdbError::Conflict { .. })));
+    assert_eq!((fdb.learned_on(P1), fdb.learned_on(P2), fdb.len()), (0, 0, 1));
+    assert!(fdb.remove(key(1)) && fdb.is_empty());
+}
+
+#[test]
+fn a_flood_of_sources_on_one_port_evicts_nobody() {
+    let mut fdb = fdb(1000);
+    fdb.insert_static(key(5), P1).unwrap();
+    fdb.set_port_cap(P2, 500);
+    for n in 10..110 {
+        assert_eq!(fdb.learn(key(n), P1, T0), Learned::New);
+    }
+    for n in 0..100_000 {
+        fdb.learn(key(1_000_000 + n), P2, T0);
+    }
+    assert_eq!((fdb.learned_on(P2), fdb.stats().refused_cap), (500, 99_500));
+    assert!((10..110).all(|n| fdb.lookup(key(n), T0) == Some(P1)));
+    assert_eq!(fdb.lookup(key(5), T0), Some(P1));
+    assert_eq!(fdb.learn(key(10), P2, T0), Learned::RefusedCap, "nor can it take them over");
+    assert_eq!(fdb.lookup(key(10), T0), Some(P1));
+}
+
+#[test]
+fn a_full_table_refuses_and_counts() {
+    let mut fdb = fdb(100);
+    for n in 0..100 {
+        assert_eq!(fdb.learn(key(n), P1, T0), Learned::New);
+    }
+    assert_eq!(fdb.learn(key(100), P1, T0), Learned::RefusedFull);
+    assert!(matches!(fdb.insert_static(key(101), P1), Err(FdbError::Full { len: 100, .. })));
+    assert_eq!(fdb.learn(key(1), P2, T0), Learned::Moved, "moving needs no room");
+    assert_eq!((fdb.len(), fdb.stats().refused_full), (100, 1));
+    assert_eq!(fdb.learn(key(1), PortId(64), T0), Learned::RefusedCap, "no such port");
+}
+
+#[test]
+fn grows_by_doubling_and_forgets_nothing() {
+    let mut fdb = fdb(CAPACITY_MAX);
+    let small = fdb.bytes();
+    assert_eq!(small, 64 << 10);
+    for n in 0..200_000 {
+        assert_eq!(fdb.learn(key(n), PortId(n as u8 & 63), T0), Learned::New);
+    }
+    assert!((0..200_000).all(|n| fdb.lookup(key(n), T0) == Some(PortId(n as u8 & 63))));
+    assert_eq!(fdb.iter().count(), 200_000);
+    assert!(fdb.stats().grown >= 7 && fdb.bytes() <= 200_000 * 64, "{}", fdb.bytes());
+}
+
+#[test]
+fn sequential_addresses_spread_whatever_the_key() {
+    for seed in [[0, 0], [1, 0], [0, 1], [u64::MAX, u64::MAX], [3, 1 << 63]] {
+        let config = FdbConfig { capacity: 32_768, ..FdbConfig::default() };
+        let mut fdb = Fdb::new(config, HashKey::new(seed)).unwrap();
+        for n in 0..32_768 {
+            assert_eq!(fdb.learn(key(n), P1, T0), Learned::New, "{seed:?}");
+        }
+        let passed: u64 = fdb.buckets.iter().map(Bucket::passed).sum();
+        assert!(passed < 32_768 / 4, "{seed:?}: {passed} entries away from home");
+    }
+}
+
+#[test]
+fn configuration_errors_say_what_was_expected() {
+    let config = FdbConfig { capacity: 0, ..FdbConfig::default() };
+    let error = Fdb::new(config, HashKey::new([0, 0])).unwrap_err();
+    assert_eq!(error.to_string(), "an FDB of 0 entries: expected 1 to 1048576");
+    let config = FdbConfig { ageing_ms: 0, ..FdbConfig::default() };
+    assert!(Fdb::new(config, HashKey::new([0, 0])).is_err());
+}
