@@ -3,15 +3,19 @@
 //! * [`format`] parses bytes that the caller owns: nothing is copied, nothing is read.
 //! * [`Source`] reads a file, standard input or memory, plain, gzip or zstd.
 //! * [`Reader`] joins the two: a capture from beginning to end, in flat memory.
+//! * [`write`](mod@write) makes captures.
+//! * [`filter`] chooses frames with tcpdump's expressions.
 //!
 //! The formats are drawn in `docs/formats/pcap.md` and `docs/formats/pcapng.md`.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
 mod error;
+pub mod filter;
 pub mod format;
 mod reader;
 mod source;
+pub mod write;
 
 pub use error::{Damage, Error, Part, Problem};
 pub use format::{Interface, Options, Record, Section};

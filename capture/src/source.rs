@@ -46,7 +46,7 @@ impl fmt::Debug for Source {
             .field("name", &self.name)
             .field("compression", &self.compression())
             .field("progress", &self.progress())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -46,7 +46,7 @@ fn walk_batched(path: &std::path::Path) -> Walk {
             Ok(Some(batch)) => {
                 assert_eq!(batch.number_first(), frames.len() as u64 + 1);
                 for (index, record) in batch.records().iter().enumerate() {
-                    let frame = batch.frame(index).unwrap();
+                    let frame = batch.frame(index).expect("index is of a record");
                     assert_eq!(frame.data, batch.data(record));
                     frames.push((frame.meta.caplen, frame.meta.origlen, frame.meta.time_ns));
                 }

@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(TimeUnit::new(9, 0).ns(7), 7);
         assert_eq!(TimeUnit::new(0, 0).ns(2), 2_000_000_000);
         assert_eq!(TimeUnit::new(12, 0).ns(7_999), 7);
-        assert_eq!(TimeUnit::new(0x80 | 10, 0).ns(1024 + 512), 1_500_000_000);
+        assert_eq!(TimeUnit::new(0x8a, 0).ns(1024 + 512), 1_500_000_000);
         assert_eq!(TimeUnit::new(0x80, 0).ns(3), 3_000_000_000);
         assert_eq!(TimeUnit::new(0xff, 0).ns(u64::MAX), 0);
         assert_eq!(TimeUnit::new(127, 0).ns(u64::MAX), 0);

@@ -48,6 +48,8 @@ pub use pcapng::{
     SECTIONS_KEPT_MAX,
 };
 
+pub(crate) use pcap::{FCS_PRESENT, MAGIC_NANOS};
+
 /// Captured bytes of a frame beyond which a file is taken to be damaged: libpcap's
 /// `MAXIMUM_SNAPLEN`. Some link types have larger bounds, see [`caplen_max`].
 pub const CAPLEN_MAX: u32 = 262_144;
@@ -349,10 +351,7 @@ impl Parser {
         if rest.is_empty() && !matches!(self.kind, Kind::Start) && !self.owes_trailer() {
             return Ok(());
         }
-        let need = match self.step(rest)? {
-            Raw::Need(need) => need,
-            _ => return Ok(()),
-        };
+        let Raw::Need(need) = self.step(rest)? else { return Ok(()) };
         if matches!(self.kind, Kind::Start) && rest.len() < 4 {
             let mut found = [0; 8];
             found[..rest.len()].copy_from_slice(rest);

@@ -6,7 +6,7 @@ use super::{BatchEnd, FcsLen, Format, Interface, Kind, Parser, Raw, Record, Sect
 use crate::error::{Damage, Part, Problem};
 
 /// Times in microseconds.
-pub(crate) const MAGIC_MICROS: u32 = 0xa1b2_c3d4;
+const MAGIC_MICROS: u32 = 0xa1b2_c3d4;
 /// Times in nanoseconds.
 pub(crate) const MAGIC_NANOS: u32 = 0xa1b2_3c4d;
 /// Alexey Kuznetzov's variant: records have eight bytes more (interface, protocol, packet type).

@@ -1,0 +1,107 @@
+//! Cut and flipped captures: never a panic, never more memory than a frame, and every frame
+//! before the damage.
+
+mod common;
+
+use capture::format::{Parser, Step};
+use capture::{Error, Reader, Source};
+
+use common::{SHARED_SKIPPED, captures, shared, walk_in_pieces};
+
+/// Frames (number and length) and whether the file ended with an error.
+fn read(bytes: &[u8]) -> (Vec<(u64, u32)>, Option<Error>) {
+    let mut frames = Vec::new();
+    let source = Source::from_bytes("test", bytes.to_vec()).expect("memory can be read");
+    let mut reader = match Reader::new(source) {
+        Ok(reader) => reader,
+        Err(error) => return (frames, Some(error)),
+    };
+    loop {
+        match reader.next() {
+            Ok(Some(frame)) => frames.push((frame.meta.number, frame.meta.caplen)),
+            Ok(None) => return (frames, None),
+            Err(error) => {
+                assert!(matches!(reader.next(), Ok(None)), "an error ends the file");
+                return (frames, Some(error));
+            }
+        }
+    }
+}
+
+/// Where the whole frames of an undamaged file end.
+fn frame_ends(file: &[u8]) -> Vec<usize> {
+    let (mut parser, mut at, mut ends) = (Parser::new(), 0, Vec::new());
+    while let Some(rest) = file.get(at..) {
+        match parser.parse(rest) {
+            Ok(Step::Frame(frame)) => {
+                at += frame.consumed;
+                ends.push(at);
+            }
+            Ok(Step::Other { consumed }) => at += consumed,
+            Ok(Step::Need(_)) | Err(_) => break,
+        }
+    }
+    ends
+}
+
+fn cut(name: &str, file: &[u8], step: usize) {
+    let ends = frame_ends(file);
+    for len in (0..file.len()).step_by(step) {
+        let whole = ends.iter().filter(|end| **end <= len).count();
+        let (frames, _) = read(&file[..len]);
+        assert_eq!(frames.len(), whole, "{name} cut at {len}");
+    }
+}
+
+fn flip(name: &str, file: &[u8], step: usize) {
+    let mut bytes = file.to_vec();
+    for at in (0..file.len()).step_by(step) {
+        for mask in [0xff, 0x01, 0x80] {
+            bytes[at] ^= mask;
+            let whole = walk_in_pieces(&bytes, usize::MAX >> 1);
+            let (frames, error) = read(&bytes);
+            assert_eq!(frames.len(), whole.frames.len(), "{name} with byte {at} ^ {mask:#x}");
+            assert_eq!(error.is_some(), whole.damage.is_some(), "{name} byte {at} ^ {mask:#x}");
+            bytes[at] ^= mask;
+        }
+    }
+}
+
+#[test]
+fn captures_cut_anywhere_give_the_frames_before_the_cut() {
+    let Some(dir) = shared() else { return println!("{SHARED_SKIPPED}") };
+    for (name, file) in captures(&dir) {
+        // all of the small ones, and 40 places of each large one
+        cut(&name, &file, (file.len() / 40).max(97));
+    }
+}
+
+#[test]
+fn captures_with_flipped_bytes_do_no_harm() {
+    let Some(dir) = shared() else { return println!("{SHARED_SKIPPED}") };
+    for (name, file) in captures(&dir) {
+        let file = &file[..file.len().min(64 * 1024)];
+        flip(&name, file, (file.len() / 30).max(13));
+    }
+}
+
+/// Nightly: the whole sweep, minutes.
+#[test]
+#[ignore = "minutes; run nightly with --release --ignored"]
+fn nightly_captures_cut_at_every_97th_byte() {
+    let Some(dir) = shared() else { return println!("{SHARED_SKIPPED}") };
+    for (name, file) in captures(&dir) {
+        cut(&name, &file, 97);
+    }
+}
+
+/// Nightly: every byte of the first 4 KiB of every file, then every 97th.
+#[test]
+#[ignore = "minutes; run nightly with --release --ignored"]
+fn nightly_captures_with_every_byte_flipped() {
+    let Some(dir) = shared() else { return println!("{SHARED_SKIPPED}") };
+    for (name, file) in captures(&dir) {
+        flip(&name, &file[..file.len().min(4096)], 1);
+        flip(&name, &file[..file.len().min(64 * 1024)], 97);
+    }
+}
