@@ -1,0 +1,111 @@
+//! The guest's own receive memory: what a virtio driver posts, what a netvsc receive area is.
+
+/// A fixed number of equal receive buffers, used round and round.
+///
+/// Frames are copied in by the path and taken out in order by the guest's stack; nothing is
+/// allocated after the start and nothing of the path is referenced from here.
+#[derive(Debug)]
+pub(crate) struct RxMemory {
+    bytes: Box<[u8]>,
+    lens: Box<[u32]>,
+    stride: usize,
+    head: usize,
+    used: usize,
+}
+
+impl RxMemory {
+    pub(crate) fn new(buffers: usize, stride: usize) -> Self {
+        Self {
+            bytes: vec![0; buffers * stride].into_boxed_slice(),
+            lens: vec![0; buffers].into_boxed_slice(),
+            stride,
+            head: 0,
+            used: 0,
+        }
+    }
+
+    /// Longest frame one buffer holds.
+    pub(crate) fn frame_max(&self) -> usize {
+        self.stride
+    }
+
+    pub(crate) fn free(&self) -> usize {
+        self.lens.len() - self.used
+    }
+
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+
+    /// Takes the next free buffer for a frame of `len` bytes and shows it to be filled; `None` if
+    /// there is none or the frame is longer.
+    #[inline]
+    pub(crate) fn fill(&mut self, len: usize) -> Option<&mut [u8]> {
+        if len > self.stride || self.used == self.lens.len() {
+            return None;
+        }
+        let index = (self.head + self.used) % self.lens.len();
+        self.lens[index] = len as u32;
+        self.used += 1;
+        let start = index * self.stride;
+        Some(&mut self.bytes[start..start + len])
+    }
+
+    /// The oldest frame.
+    #[inline]
+    pub(crate) fn front(&self) -> Option<&[u8]> {
+        if self.used == 0 {
+            return None;
+        }
+        let start = self.head * self.stride;
+        Some(&self.bytes[start..start + self.lens[self.head] as usize])
+    }
+
+    /// Forgets all frames.
+    pub(crate) fn clear(&mut self) {
+        self.used = 0;
+    }
+
+    /// Recycles the oldest frame's buffer.
+    #[inline]
+    pub(crate) fn pop(&mut self) {
+        if self.used > 0 {
+            self.used -= 1;
+            self.head = (self.head + 1) % self.lens.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
+
+    proptest! {
+        #[test]
+        fn behaves_like_a_bounded_queue_of_frames(
+            ops in proptest::collection::vec(any::<Option<(u8, u8)>>(), 0..200)
+        ) {
+            let mut memory = RxMemory::new(5, 100);
+            let mut model = VecDeque::new();
+            for op in ops {
+                if let Some((len, byte)) = op {
+                    let frame = vec![byte; usize::from(len)];
+                    let fits = model.len() < 5 && frame.len() <= 100;
+                    let buffer = memory.fill(frame.len());
+                    prop_assert_eq!(buffer.is_some(), fits);
+                    if let Some(buffer) = buffer {
+                        buffer.copy_from_slice(&frame);
+                        model.push_back(frame);
+                    }
+                } else {
+                    prop_assert_eq!(memory.front(), model.front().map(Vec::as_slice));
+                    memory.pop();
+                    model.pop_front();
+                }
+                prop_assert_eq!(memory.free(), 5 - model.len());
+            }
+        }
+    }
+}
