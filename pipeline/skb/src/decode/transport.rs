@@ -26,7 +26,7 @@ fn verify(
     covered: usize,
     field: usize,
 ) -> Checksum {
-    if !w.verify || w.incomplete || w.partial || w.quoted {
+    if !w.verify || w.incomplete || w.partial {
         return Checksum::Unverified;
     }
     let Some(data) = w.rest().get(..covered) else { return Checksum::Unverified };
@@ -35,7 +35,7 @@ fn verify(
     }
     let Some(pseudo) = pseudo_sum(w.pseudo, proto, length) else { return Checksum::Unverified };
     let outcome = checksum::verdict(pseudo + checksum::sum(data));
-    if outcome == Checksum::Bad {
+    if outcome == Checksum::Bad && !w.quoted {
         explain(w, proto, pseudo, length, field);
     }
     outcome
@@ -196,9 +196,9 @@ pub(super) fn sctp(w: &mut Walk<'_, '_>) -> Next {
         return Next::Data;
     }
     let room = w.room();
-    let whole = !w.quoted && !w.incomplete && !w.partial && rest.len() == room;
+    let whole = !w.incomplete && !w.partial && rest.len() == room;
     let checksum = if w.verify && whole { checksum::sctp(rest) } else { Checksum::Unverified };
-    if checksum == Checksum::Bad {
+    if checksum == Checksum::Bad && !w.quoted {
         w.note(NoteCode::ChecksumBad, w.off + 8, 4);
     }
     let (src_port, dst_port, tag) = (be16(rest, 0), be16(rest, 2), be32(rest, 4));
@@ -224,11 +224,11 @@ pub(super) fn dccp(w: &mut Walk<'_, '_>) -> Next {
 /// Sum without pseudo-header over everything that is left.
 fn verify_plain(w: &mut Walk<'_, '_>) -> Checksum {
     let data = w.rest();
-    if !w.verify || w.incomplete || w.partial || w.quoted || data.len() < w.room() {
+    if !w.verify || w.incomplete || w.partial || data.len() < w.room() {
         return Checksum::Unverified;
     }
     let outcome = checksum::verdict(checksum::sum(data));
-    if outcome == Checksum::Bad {
+    if outcome == Checksum::Bad && !w.quoted {
         w.note(NoteCode::ChecksumBad, w.off + 2, 2);
     }
     outcome

@@ -154,7 +154,12 @@ fn erspan(w: &mut Walk<'_, '_>, header: bool) -> Next {
                 return Next::Data;
             }
             w.push(length, info);
-            if frame_type == 2 { Next::Ip } else { Next::Eth }
+            // 0 Ethernet, 2 IP, the others not assigned
+            match frame_type {
+                0 => Next::Eth,
+                2 => Next::Ip,
+                _ => Next::Data,
+            }
         }
         _ => {
             w.push(0, info);
