@@ -62,9 +62,18 @@ pub struct RxDesc {
     pub linktype: LinkType,
     /// The port the NIC is plugged into.
     pub ingress: PortId,
+    /// What the sender left undone or the NIC has done about the L4 checksum.
+    pub ip_summed: IpSummed,
+    /// Segment size of a super-frame that the sender left unsegmented, else 0.
+    pub gso_size: u16,
 }
 
 impl RxDesc {
+    /// The buffer the bytes lie in.
+    pub fn buf(&self) -> BufId {
+        self.buf
+    }
+
     /// Takes times, lengths and link type from a capture record.
     pub fn set_meta(&mut self, meta: &FrameMeta) {
         self.origlen = meta.origlen;

@@ -60,6 +60,7 @@ impl Pool {
     }
 
     /// Bytes in fragments: Linux's `data_len`.
+    #[inline]
     pub fn frags_len(&self, skb: &Skb) -> usize {
         if skb.frags == 0 { 0 } else { self.frags(skb).map(<[u8]>::len).sum() }
     }

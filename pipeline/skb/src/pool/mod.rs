@@ -257,6 +257,8 @@ impl Pool {
             id: 0,
             linktype: crate::LinkType::ETHERNET,
             ingress,
+            ip_summed: IpSummed::None,
+            gso_size: 0,
         })
     }
 
@@ -320,6 +322,8 @@ impl Pool {
             id: 0,
             linktype: crate::LinkType::ETHERNET,
             ingress,
+            ip_summed: IpSummed::None,
+            gso_size: 0,
         })
     }
 
@@ -336,7 +340,8 @@ impl Pool {
     /// its neighbours lie there.
     #[inline(always)]
     pub fn build_skb(&self, desc: RxDesc) -> Skb {
-        let RxDesc { buf, data, len, origlen, time_ns, id, linktype, ingress } = desc;
+        let RxDesc { buf, data, len, origlen, time_ns, id, linktype, ingress, ip_summed, gso_size } =
+            desc;
         let tail = data + len;
         let (head, end) = if buf.0 < self.slots {
             (data - self.headroom, data - self.headroom + self.stride)
@@ -358,12 +363,12 @@ impl Pool {
             vlan_tci: 0,
             network: 0,
             transport: 0,
-            gso_size: 0,
+            gso_size,
             linktype,
             ip_proto: 0,
             ingress,
             pkt_type: PktType::OtherHost,
-            ip_summed: IpSummed::None,
+            ip_summed,
         }
     }
 
@@ -377,6 +382,12 @@ impl Pool {
     #[inline(always)]
     pub fn frame(&self, skb: &Skb) -> &[u8] {
         &self.mem.bytes()[(skb.head + skb.mac) as usize..skb.tail as usize]
+    }
+
+    /// The bytes a descriptor names.
+    #[inline]
+    pub fn received(&self, desc: &RxDesc) -> &[u8] {
+        &self.mem.bytes()[desc.data as usize..(desc.data + desc.len) as usize]
     }
 
     /// Asks the cache for the first line of a descriptor's frame.
