@@ -17,7 +17,11 @@ fn fields_agree_with_tshark() {
     for (count, example) in report.classes() {
         println!(
             "{count:>6} {} {} (frame {}): tshark {:?}, ours {:?} in {}",
-            example.file, example.field, example.frame, example.theirs, example.ours,
+            example.file,
+            example.field,
+            example.frame,
+            example.theirs,
+            example.ours,
             example.protocols
         );
     }

@@ -122,7 +122,9 @@ fn judge_fcs(
             }
         }
     }
-    w.note(NoteCode::FcsUnknown, frame_end - FCS_BYTES, FCS_BYTES);
+    if complete {
+        w.note(NoteCode::FcsUnknown, frame_end - FCS_BYTES, FCS_BYTES);
+    }
     FcsState::Unknown
 }
 

@@ -77,11 +77,27 @@ fn strip_fcs(w: &mut Walk<'_, '_>, count: usize) {
     }
 }
 
-/// Four bytes in front of a frame with FCS; 241 has preamble and SFD as well.
+/// Four bytes in front of a frame with FCS; 241 has preamble and SFD as well. Little-endian, from
+/// the low end: 8 error flags, GPIO event, transparent mode, 4 bits of version (1), 2 of port,
+/// 12 of length.
 fn netanalyzer(w: &mut Walk<'_, '_>, transparent: bool) {
     let Some(h) = w.take("netanalyzer", 4) else { return };
-    // little-endian: length and error bits in the low half, port in the third byte
-    let port = h[2] & 0x3f;
+    let (status, mode) = (h[0], h[1]);
+    let port = mode >> 6;
+    if status != 0 {
+        w.note(NoteCode::LinkError, 0, 4);
+    }
+    // another version has another layout
+    if mode >> 2 & 0xf != 1 {
+        w.malformed("netanalyzer", 4, 0);
+        return;
+    }
+    if mode & 1 != 0 {
+        // an event on an input pin, not a frame
+        w.push(4, LayerInfo::NetAnalyzer { port, transparent });
+        w.go(Next::Data);
+        return;
+    }
     w.push(4, LayerInfo::NetAnalyzer { port, transparent });
     if !transparent {
         ethernet::frame(w, FcsClaim::Bytes(4), None);
