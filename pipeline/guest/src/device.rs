@@ -2,6 +2,7 @@
 //! straight into slots of the path's pool.
 
 use crate::memory::RxMemory;
+use crate::segment::leave_checksum;
 use skb::{Pool, Slot};
 use smoltcp::phy::{Device, DeviceCapabilities, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant;
@@ -15,6 +16,8 @@ pub(crate) struct TxFrame {
     pub(crate) len: usize,
     /// Segment size when the frame is to be segmented, else 0.
     pub(crate) gso_size: u16,
+    /// Whether the TCP checksum is left to a device.
+    pub(crate) is_partial: bool,
 }
 
 /// Frames written and not yet taken, at most `limit`.
@@ -22,6 +25,7 @@ pub(crate) struct TxFrame {
 pub(crate) struct TxQueue {
     pub(crate) frames: VecDeque<TxFrame>,
     limit: usize,
+    offload: bool,
     /// Where a frame is written that cannot be sent, because the stack writes it regardless.
     scratch: Box<[u8]>,
     /// Such frames.
@@ -29,10 +33,11 @@ pub(crate) struct TxQueue {
 }
 
 impl TxQueue {
-    pub(crate) fn new(limit: usize, frame_max: usize) -> Self {
+    pub(crate) fn new(limit: usize, frame_max: usize, offload: bool) -> Self {
         Self {
             frames: VecDeque::with_capacity(limit),
             limit,
+            offload,
             scratch: vec![0; frame_max].into_boxed_slice(),
             lost: 0,
         }
@@ -108,7 +113,7 @@ impl Device for Adapter<'_> {
         Self: 't;
 
     fn receive(&mut self, _now: Instant) -> Option<(Received<'_>, Transmit<'_>)> {
-        let must = self.rx.free() == 0;
+        let must = self.rx.credit() == 0;
         if self.rx.used() == 0 || !(must || self.tx.has_room(self.pool)) {
             return None;
         }
@@ -148,7 +153,8 @@ impl TxToken for Transmit<'_> {
         if let Some(mut slot) = fits.then(|| pool.alloc_slot()).flatten() {
             if let Some(bytes) = pool.slot_mut(&mut slot).and_then(|bytes| bytes.get_mut(..len)) {
                 let result = f(bytes);
-                tx.frames.push_back(TxFrame { slot, len, gso_size });
+                let is_partial = tx.offload && leave_checksum(bytes);
+                tx.frames.push_back(TxFrame { slot, len, gso_size, is_partial });
                 return result;
             }
             pool.free_slot(slot);

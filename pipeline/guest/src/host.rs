@@ -6,6 +6,7 @@ mod sockets;
 use crate::config::{HostConfig, HostError};
 use crate::device::{Adapter, TxQueue};
 use crate::memory::RxMemory;
+use crate::ping::Pinger;
 use crate::session::{Session, StreamReport};
 use skb::{Pool, PortId};
 use smoltcp::iface::{Config, Interface, SocketSet};
@@ -46,7 +47,9 @@ pub struct HostStats {
 /// **Into the guest** only bytes cross: `deliver` copies them into the guest's own fixed receive
 /// memory ([`CopyReason::GuestMemory`](skb::CopyReason)) and ends the reference. A full memory is
 /// the drop [`GuestFull`](skb::DropReason); a port that works by credit asks `credit()` first, the
-/// number of free receive buffers, and never meets it.
+/// number of free receive buffers, and never meets it. A TCP super-frame longer than a receive
+/// buffer is cut into segments as it is copied (`split` in the ledger); a checksum left to a device
+/// is finished in the copy, unless the host itself has checksum offload.
 ///
 /// **Out of the guest** the stack writes each frame straight into a slot of the path's pool; `rx`
 /// makes it a frame, counts it `originated` and gives it an id with the high bit set, which no
@@ -56,17 +59,18 @@ pub struct HostStats {
 /// deliver, poll, rx. Frames are as the stack writes them: short ones are not padded to 60 bytes,
 /// as between virtual machines; a real adapter would pad.
 pub struct SmolHost {
-    config: HostConfig,
-    interface: Box<Interface>,
-    sockets: SocketSet<'static>,
+    pub(crate) config: HostConfig,
+    pub(crate) interface: Box<Interface>,
+    pub(crate) sockets: SocketSet<'static>,
     capabilities: DeviceCapabilities,
     rx: RxMemory,
     tx: TxQueue,
     sessions: Vec<Session>,
     served: VecDeque<StreamReport>,
+    pub(crate) pinger: Option<Pinger>,
     /// Where an echo is turned round.
     room: Box<[u8]>,
-    now_ns: i64,
+    pub(crate) now_ns: i64,
     next_id: u64,
     next_port: u16,
     stats: HostStats,
@@ -92,7 +96,7 @@ impl SmolHost {
         config.check(pool)?;
         let capabilities = capabilities(&config);
         let rx = RxMemory::new(config.rx_buffers, config.receives());
-        let tx = TxQueue::new(config.tx_frames, config.sends());
+        let tx = TxQueue::new(config.tx_frames, config.sends(), config.checksum_offload);
         let hardware = HardwareAddress::Ethernet(EthernetAddress(config.mac.0));
         let mut interface_config = Config::new(hardware);
         interface_config.random_seed = config.seed;
@@ -115,6 +119,7 @@ impl SmolHost {
             tx,
             sessions: Vec::new(),
             served: VecDeque::new(),
+            pinger: None,
             room: vec![0; 16 << 10].into_boxed_slice(),
             now_ns: 0,
             next_port,
@@ -147,6 +152,7 @@ impl SmolHost {
         self.now_ns = self.now_ns.max(now_ns);
         let mut changed = self.rx.used() > 0;
         changed |= self.run_stack(pool);
+        self.run_ping();
         if self.run_sessions() {
             changed = true;
             self.run_stack(pool);
@@ -178,6 +184,15 @@ impl SmolHost {
             pool.free_slot(frame.slot);
         }
         self.rx.clear();
+    }
+
+    /// Whether it has an address of the same IP version. Asked for a source address without one,
+    /// smoltcp would send from `::1`.
+    pub(crate) fn has_address_like(&self, to: IpAddr) -> bool {
+        self.config
+            .addresses
+            .iter()
+            .any(|cidr| IpAddr::from(cidr.address()).is_ipv4() == to.is_ipv4())
     }
 
     fn run_stack(&mut self, pool: &mut Pool) -> bool {

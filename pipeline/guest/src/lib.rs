@@ -17,6 +17,8 @@ mod digest;
 mod host;
 mod memory;
 mod pattern;
+mod ping;
+mod segment;
 mod session;
 mod tcp;
 
@@ -25,6 +27,7 @@ pub use count::CountingSink;
 pub use digest::{Digest, FrameDigest, NoDigest, StreamDigest};
 pub use host::{HostStats, SmolHost};
 pub use pattern::Pattern;
+pub use ping::PingReport;
 pub use session::{Flow, Outcome, Service, Stream, StreamReport};
 pub use smoltcp::socket::tcp::State as TcpState;
 pub use smoltcp::wire::IpCidr;

@@ -1,36 +1,14 @@
 //! Two smoltcp hosts back to back through a pool and rings.
+#![allow(clippy::unwrap_used)] // clippy.toml covers #[test] functions only
 
 mod common;
 
-use common::{Cable, Mode, config, pool};
+use common::{Cable, MB, Mode, config, pool, transfer};
 use framewalk_guest::{Outcome, Service, Stream};
 use skb::{CopyReason, DropReason};
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::rc::Rc;
-
-const MB: u64 = 1_000_000;
-
-fn transfer(mut cable: Cable, to: &str, bytes: u64) -> (framewalk_guest::StreamReport, Cable) {
-    let stream = Stream { bytes, seed: 7 };
-    cable.hosts[1].serve(9, Service::Discard, 2).unwrap();
-    let handle = cable.hosts[0].connect(to.parse().unwrap(), stream).unwrap();
-    let done = cable.run(2_000_000, |cable| {
-        cable.hosts[0].stream_report(handle).unwrap().outcome != Outcome::Open
-            && cable.hosts[1].serving().next().is_none()
-    });
-    assert!(done, "{:?}", cable.hosts[0].stream_report(handle));
-    let sent = cable.hosts[0].stream_report(handle).unwrap();
-    let served = cable.hosts[1].take_served();
-    assert_eq!(served.len(), 1);
-    assert_eq!((sent.outcome, served[0].outcome), (Outcome::Complete, Outcome::Complete));
-    assert_eq!(sent.sent, served[0].received);
-    assert_eq!((sent.sent.bytes, sent.sent.digest), (bytes, Some(stream.digest())));
-    assert_eq!(served[0].local_port, 9);
-    assert_eq!(served[0].peer.unwrap().port(), sent.local_port);
-    assert!(sent.seconds().unwrap() >= 0.0);
-    (sent, cable)
-}
 
 #[test]
 fn ten_megabytes_arrive_byte_for_byte() {

@@ -141,6 +141,9 @@ impl SmolHost {
         if vacant.is_none() && self.sessions.len() >= SOCKETS_MAX {
             return Err(HostError::TooManySockets);
         }
+        if !self.has_address_like(remote.ip()) {
+            return Err(HostError::Unaddressable(remote));
+        }
         let port = self.ephemeral_port();
         let mut socket = self.new_socket();
         socket

@@ -1,10 +1,11 @@
 //! Two hosts on a cable: what one sends, the other is given.
 #![allow(dead_code, clippy::unwrap_used)] // each test file uses its part; clippy.toml covers #[test] only
 
-use framewalk_guest::{HostConfig, SmolHost};
+use framewalk_guest::{HostConfig, Outcome, Service, SmolHost, Stream, StreamReport};
 use skb::{Ledger, MacAddr, Nic, Pool, PoolConfig, PortId, Ring, RxDesc, Sink, Skb};
 use std::collections::VecDeque;
 
+pub(crate) const MB: u64 = 1_000_000;
 pub(crate) const MS: i64 = 1_000_000;
 
 pub(crate) fn config(number: u8) -> HostConfig {
@@ -118,4 +119,26 @@ impl Cable {
         assert_eq!(self.ledger.frames_in, 0, "a guest's frames are originated, not received");
         self.ledger
     }
+}
+
+/// Sends `bytes` from host 0 to port 9 of host 1 and checks both ends' reports.
+pub(crate) fn transfer(mut cable: Cable, to: &str, bytes: u64) -> (StreamReport, Cable) {
+    let stream = Stream { bytes, seed: 7 };
+    cable.hosts[1].serve(9, Service::Discard, 2).unwrap();
+    let handle = cable.hosts[0].connect(to.parse().unwrap(), stream).unwrap();
+    let done = cable.run(2_000_000, |cable| {
+        cable.hosts[0].stream_report(handle).unwrap().outcome != Outcome::Open
+            && cable.hosts[1].serving().next().is_none()
+    });
+    assert!(done, "{:?}", cable.hosts[0].stream_report(handle));
+    let sent = cable.hosts[0].stream_report(handle).unwrap();
+    let served = cable.hosts[1].take_served();
+    assert_eq!(served.len(), 1);
+    assert_eq!((sent.outcome, served[0].outcome), (Outcome::Complete, Outcome::Complete));
+    assert_eq!(sent.sent, served[0].received);
+    assert_eq!((sent.sent.bytes, sent.sent.digest), (bytes, Some(stream.digest())));
+    assert_eq!(served[0].local_port, 9);
+    assert_eq!(served[0].peer.unwrap().port(), sent.local_port);
+    assert!(sent.seconds().unwrap() >= 0.0);
+    (sent, cable)
 }
