@@ -82,9 +82,11 @@ impl Source {
 
     fn new(name: String, total: Option<u64>, input: Input) -> Result<Self, Error> {
         let mut counted = Counted { input, prefix: [0; PREFIX_MAX], given: 0, filled: 0, read: 0 };
-        counted
-            .fill_prefix()
-            .map_err(|source| Error::Io { operation: "read", object: name.clone(), source })?;
+        counted.fill_prefix().map_err(|source| Error::Io {
+            operation: "read",
+            object: name.clone(),
+            source,
+        })?;
         let prefix = &counted.prefix[..counted.filled];
         let unread = |compression, command| {
             Err(Error::UnreadCompression { object: name.clone(), compression, command })

@@ -66,9 +66,7 @@ fn pcapng(frames: &[Written]) -> Vec<u8> {
             ..FrameOptions::default()
         };
         let origlen = frame.data.len() as u32 + frame.origlen_more;
-        writer
-            .write_frame(frame.interface, frame.time_ns, origlen, &frame.data, &options)
-            .unwrap();
+        writer.write_frame(frame.interface, frame.time_ns, origlen, &frame.data, &options).unwrap();
     }
     writer.finish().unwrap()
 }

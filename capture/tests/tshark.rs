@@ -4,8 +4,8 @@ use std::process::Command;
 
 use capture::format::InterfaceCounters;
 use capture::write::{
-    EpbVerdict, FrameOptions, InterfaceSpec, PcapWriter, PcapngWriter, SectionSpec,
-    StatisticsSpec, create,
+    EpbVerdict, FrameOptions, InterfaceSpec, PcapWriter, PcapngWriter, SectionSpec, StatisticsSpec,
+    create,
 };
 use skb::LinkType;
 
@@ -92,9 +92,8 @@ fn tshark_reads_our_pcapng_without_a_word() {
         "arp.dst.proto_ipv4",
     ];
     let Some(text) = tshark(&path, &fields) else { return };
-    let line = |name| {
-        format!("1700000000.123456789|42|{name}|77|first stage,second line|192.0.2.2")
-    };
+    let line =
+        |name| format!("1700000000.123456789|42|{name}|77|first stage,second line|192.0.2.2");
     assert_eq!(text.lines().collect::<Vec<_>>(), [line("nic"), line("vswitch")]);
 }
 

@@ -78,8 +78,7 @@ impl State {
             if BIG { u32::from_be_bytes(word) } else { u32::from_le_bytes(word) }
         };
         let (mut caplen, mut origlen) = (field(8), field(12));
-        if self.lengths != Lengths::Normal
-            && (self.lengths == Lengths::Swapped || caplen > origlen)
+        if self.lengths != Lengths::Normal && (self.lengths == Lengths::Swapped || caplen > origlen)
         {
             (caplen, origlen) = (origlen, caplen);
         }

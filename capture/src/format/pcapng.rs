@@ -173,7 +173,8 @@ impl Parser {
         if bytes.len() < need {
             return Ok(Raw::Need(need));
         }
-        let consumed = self.step_over(bytes, total, big)?;
+        // shown no more than is held, so that a frame is found however much the caller has
+        let consumed = self.step_over(&bytes[..need], total, big)?;
         let record = Record {
             time_ns: time.ns(units),
             data: PACKET_FIXED as u32,
@@ -208,7 +209,7 @@ impl Parser {
         if bytes.len() < need {
             return Ok(Raw::Need(need));
         }
-        let consumed = self.step_over(bytes, total, big)?;
+        let consumed = self.step_over(&bytes[..need], total, big)?;
         let record = Record {
             time_ns: NO_TIME,
             data: SIMPLE_FIXED as u32,
@@ -444,12 +445,7 @@ impl Parser {
 
     /// Interface statistics block (4.6).
     #[cold]
-    fn interface_statistics(
-        &mut self,
-        bytes: &[u8],
-        total: u32,
-        big: bool,
-    ) -> Result<Raw, Damage> {
+    fn interface_statistics(&mut self, bytes: &[u8], total: u32, big: bool) -> Result<Raw, Damage> {
         let min = (STATISTICS_FIXED + TRAILER) as u32;
         if total < min {
             return Err(self.damage(4, Part::Block, Problem::BlockLength { found: total, min }));

@@ -28,9 +28,7 @@ impl<W: Write> PcapWriter<W> {
     ) -> Result<Self, Error> {
         let fcs = match fcs_len {
             None => 0,
-            Some(bytes @ 0..=30) if bytes % 2 == 0 => {
-                FCS_PRESENT | u32::from(bytes / 2) << 28
-            }
+            Some(bytes @ 0..=30) if bytes % 2 == 0 => FCS_PRESENT | u32::from(bytes / 2) << 28,
             Some(bytes) => {
                 return Err(Error::Unwritable {
                     what: "FCS length",

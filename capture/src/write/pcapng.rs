@@ -189,11 +189,7 @@ impl<W: Write> PcapngWriter<W> {
     }
 
     /// Writes an interface's counters, usually when its last frame is written.
-    pub fn write_statistics(
-        &mut self,
-        interface: u32,
-        spec: &StatisticsSpec,
-    ) -> Result<(), Error> {
+    pub fn write_statistics(&mut self, interface: u32, spec: &StatisticsSpec) -> Result<(), Error> {
         self.known(interface)?;
         let time = time_units(spec.time_ns)?;
         self.begin(BLOCK_STATISTICS);

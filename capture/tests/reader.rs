@@ -1,0 +1,124 @@
+//! The reader over files: large frames, long options, blocks larger than the buffer, shrinking.
+
+use capture::write::{FrameOptions, InterfaceSpec, PcapWriter, PcapngWriter, SectionSpec};
+use capture::{BUFFER_BYTES, Error, Problem, Reader, Source};
+use skb::LinkType;
+
+fn pcapng() -> PcapngWriter<Vec<u8>> {
+    let mut writer = PcapngWriter::new(Vec::new(), &SectionSpec::default()).unwrap();
+    let spec = InterfaceSpec { linktype: LinkType::ETHERNET, ..InterfaceSpec::default() };
+    writer.add_interface(&spec).unwrap();
+    writer
+}
+
+fn reader(file: Vec<u8>) -> Reader {
+    Reader::new(Source::from_bytes("memory", file).unwrap()).unwrap()
+}
+
+/// Lengths of all frames, one at a time and in batches, and the error at the end.
+fn lengths(file: &[u8]) -> (Vec<usize>, Option<String>) {
+    let mut one = reader(file.to_vec());
+    let mut singles = Vec::new();
+    let first_error = loop {
+        match one.next() {
+            Ok(Some(frame)) => singles.push(frame.data.len()),
+            Ok(None) => break None,
+            Err(error) => break Some(error.to_string()),
+        }
+    };
+    let mut many = reader(file.to_vec());
+    let mut batched = Vec::new();
+    let second_error = loop {
+        match many.next_batch() {
+            Ok(Some(batch)) => {
+                batched.extend(batch.records().iter().map(|record| batch.data(record).len()));
+            }
+            Ok(None) => break None,
+            Err(error) => break Some(error.to_string()),
+        }
+    };
+    assert_eq!(singles, batched);
+    assert_eq!(first_error, second_error);
+    (singles, first_error)
+}
+
+#[test]
+fn frames_as_large_as_the_bound_are_read() {
+    let sizes = [10, 262_144, 0, 262_144, 92_442, 5];
+    let mut writer = PcapWriter::new(Vec::new(), LinkType::ETHERNET, 0, None).unwrap();
+    for size in sizes {
+        writer.write_frame(0, size as u32, &vec![1; size]).unwrap();
+    }
+    assert_eq!(lengths(&writer.finish().unwrap()), (sizes.to_vec(), None));
+    let mut writer = PcapWriter::new(Vec::new(), LinkType::ETHERNET, 0, None).unwrap();
+    assert!(writer.write_frame(0, 1, &vec![1; 262_145]).is_err());
+}
+
+#[test]
+fn options_and_blocks_larger_than_the_buffer_are_stepped_over() {
+    let long = "c".repeat(60_000);
+    let comments = [long.as_str(); 20];
+    let mut writer = pcapng();
+    let plenty = FrameOptions { comments: &comments, ..FrameOptions::default() };
+    writer.write_frame(0, 1, 3, b"one", &plenty).unwrap();
+    writer.write_frame(0, 2, 3, b"two", &FrameOptions::default()).unwrap();
+    let mut file = writer.finish().unwrap();
+    let total = (3 * BUFFER_BYTES + 12) as u32;
+    file.extend_from_slice(&0x0badu32.to_le_bytes());
+    file.extend_from_slice(&total.to_le_bytes());
+    file.resize(file.len() + 3 * BUFFER_BYTES, 0xee);
+    file.extend_from_slice(&total.to_le_bytes());
+    let mut more = pcapng();
+    more.write_frame(0, 3, 5, b"three", &plenty).unwrap();
+    file.extend_from_slice(&more.finish().unwrap());
+    assert_eq!(lengths(&file), (vec![3, 3, 5], None));
+    // cut within the last frame's options, beyond what is held with it
+    file.truncate(file.len() - 100_000);
+    let (sizes, error) = lengths(&file);
+    assert_eq!(sizes, [3, 3, 5]);
+    assert!(error.is_some_and(|text| text.contains("before the file ends")));
+}
+
+#[test]
+fn a_file_that_shrinks_is_one_clear_error() {
+    let mut writer = PcapWriter::new(Vec::new(), LinkType::ETHERNET, 0, None).unwrap();
+    for _ in 0..2000 {
+        writer.write_frame(0, 984, &[5; 984]).unwrap(); // 1000 bytes with the header
+    }
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("shrinks.pcap");
+    std::fs::write(&path, writer.finish().unwrap()).unwrap();
+    let mut reader = Reader::open(&path).unwrap();
+    assert!(reader.next().unwrap().is_some());
+    // at a record boundary, where a shorter file would look whole
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(1_000_024).unwrap();
+    let mut frames = 1;
+    let error = loop {
+        match reader.next() {
+            Ok(Some(_)) => frames += 1,
+            Ok(None) => panic!("the file shrank unnoticed after {frames} frames"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(frames, 1000);
+    let Error::Damage { damage, .. } = &error else { panic!("{error}") };
+    assert_eq!(damage.problem, Problem::Shrunk { opened: 2_000_024, read: 1_000_024 });
+    assert!(reader.next().unwrap().is_none());
+}
+
+#[test]
+fn progress_and_statistics_add_up() {
+    let mut writer = pcapng();
+    for size in [10u32, 20, 30] {
+        let data = vec![0; size as usize];
+        writer.write_frame(0, 5, size * 2, &data, &FrameOptions::default()).unwrap();
+    }
+    let file = writer.finish().unwrap();
+    let len = file.len() as u64;
+    let mut reader = reader(file);
+    while reader.next().unwrap().is_some() {}
+    let sum = reader.statistics();
+    assert_eq!((sum.frames, sum.caplen_bytes, sum.origlen_bytes), (3, 60, 120));
+    assert_eq!(sum.linktypes.get(&LinkType::ETHERNET), Some(&3));
+    assert_eq!((reader.progress().read, reader.progress().total), (len, Some(len)));
+    assert_eq!(reader.format().to_string(), "pcapng, little-endian");
+}
