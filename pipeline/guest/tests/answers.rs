@@ -258,3 +258,17 @@ fn what_cannot_be_is_refused() {
     let nowhere = "0.0.0.0:1".parse().unwrap();
     assert_eq!(host.open(nowhere), Err(HostError::Unaddressable(nowhere)));
 }
+
+#[test]
+fn a_host_says_when_it_must_be_polled_next() {
+    let mut cable = Cable::new(config(1), config(2), pool(64), Mode::Drop);
+    cable.hosts[0].poll(cable.now_ns, &mut cable.pool);
+    assert_eq!(cable.hosts[0].next_poll_ns(), None, "nothing to do without a frame");
+    let stream = Stream { bytes: 1, seed: 0 };
+    cable.hosts[0].connect("10.0.0.9:1".parse().unwrap(), stream).unwrap();
+    assert!(cable.hosts[0].next_poll_ns().unwrap() <= cable.now_ns, "at once");
+    cable.turn();
+    let next = cable.hosts[0].next_poll_ns().unwrap();
+    assert!(next > cable.now_ns && next <= cable.now_ns + 5_000_000_000, "to ask again");
+    cable.finish();
+}

@@ -157,3 +157,6 @@ impl Nic for SmolHost {
         if count > 0 || !self.tx.frames.is_empty() { RxStatus::Active } else { RxStatus::Idle }
     }
 }
+
+#[cfg(test)]
+mod tests;
