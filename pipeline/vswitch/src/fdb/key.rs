@@ -4,7 +4,7 @@ use skb::MacAddr;
 use std::fmt;
 
 /// VID and MAC in one number: MAC in bits 0..48 with the first byte on the wire lowest (one
-/// little-endian load of a frame), VID in bits 48..60. Never 0, as VIDs start at 1.
+/// little-endian load of a frame), VID in bits 48..60. Never 0 for an address that a station has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FdbKey(pub(crate) u64);
 
@@ -18,6 +18,11 @@ impl FdbKey {
         let m = mac.0;
         let bits = u64::from_le_bytes([m[0], m[1], m[2], m[3], m[4], m[5], 0, 0]);
         Self::from_bits(vid, bits)
+    }
+
+    /// Key of a static entry for `mac` in every VLAN.
+    pub fn any_vlan(mac: MacAddr) -> Self {
+        Self::new(0, mac)
     }
 
     /// Key from MAC bits as loaded from a frame.
@@ -40,7 +45,10 @@ impl FdbKey {
 
 impl fmt::Display for FdbKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} in VLAN {}", self.mac(), self.vid())
+        match self.vid() {
+            0 => write!(f, "{} in every VLAN", self.mac()),
+            vid => write!(f, "{} in VLAN {vid}", self.mac()),
+        }
     }
 }
 

@@ -12,6 +12,9 @@
 //! cap, or a full table, *refuses* to learn, and counts that. Frames to addresses that were
 //! refused are flooded as unknown, as IEEE 802.1Q 8.8 requires of a full database.
 //!
+//! A static entry can stand for an address in every VLAN ([`FdbKey::any_vlan`]): it is looked at
+//! when the VLAN's own entry is missing, and nobody else can learn the address in any VLAN.
+//!
 //! Ageing follows IEEE 802.1Q 8.8.3: 300 s by default, entries older than that are treated as
 //! absent at once and removed by an incremental sweep. Time is an argument, as everywhere here.
 
@@ -21,6 +24,7 @@ mod key;
 mod tests;
 
 use bucket::{Bucket, ENTRY, STATIC, pack};
+pub(crate) use key::MAC_BITS;
 pub use key::{FdbKey, HashKey, Tick};
 use skb::{PORTS_MAX, PortId};
 
@@ -153,6 +157,8 @@ pub struct Fdb {
     buckets_max: usize,
     capacity: usize,
     len: usize,
+    /// Static entries that count in every VLAN.
+    any_vlan: usize,
     key: HashKey,
     age_ticks: i32,
     caps: [u32; PORTS_MAX],
@@ -192,6 +198,7 @@ impl Fdb {
             buckets_max,
             capacity,
             len: 0,
+            any_vlan: 0,
             key,
             age_ticks: Tick::ticks_of_ms(ageing_ms),
             caps: [u32::MAX; PORTS_MAX],
@@ -262,12 +269,24 @@ impl Fdb {
         let value = if bucket.keys[way] == key.0 {
             bucket.vals[way]
         } else if bucket.passed() == 0 {
-            return None;
+            return self.lookup_any_vlan(key);
         } else {
-            let (at, way) = self.find_far(key.0, at)?;
-            self.buckets[at].vals[way]
+            match self.find_far(key.0, at) {
+                Some((at, way)) => self.buckets[at].vals[way],
+                None => return self.lookup_any_vlan(key),
+            }
         };
-        self.alive(value, now).then_some(PortId(value as u8))
+        if self.alive(value, now) { Some(PortId(value as u8)) } else { self.lookup_any_vlan(key) }
+    }
+
+    /// The port of the entry that stands for the address in every VLAN.
+    #[inline]
+    fn lookup_any_vlan(&self, key: FdbKey) -> Option<PortId> {
+        if self.any_vlan == 0 {
+            return None;
+        }
+        let (at, way) = self.find(FdbKey::any_vlan(key.mac()))?;
+        Some(PortId(self.buckets[at].vals[way] as u8))
     }
 
     /// Notes that `key` was heard on `port`.
@@ -286,7 +305,8 @@ impl Fdb {
         self.learn_slow(key, port, now)
     }
 
-    /// Sets a static entry: it neither ages nor moves, and replaces a learned one.
+    /// Sets a static entry: it neither ages nor moves, and replaces a learned one. An entry for
+    /// [every VLAN](FdbKey::any_vlan) is best set before anything is learned.
     pub fn insert_static(&mut self, key: FdbKey, port: PortId) -> Result<(), FdbError> {
         if let Some((at, way)) = self.find(key) {
             let value = self.buckets[at].vals[way];
@@ -301,10 +321,11 @@ impl Fdb {
             }
             self.remove_at(at, way);
         }
-        match self.insert(key, u64::from(port.0) | STATIC) {
-            true => Ok(()),
-            false => Err(FdbError::Full { key, len: self.len, capacity: self.capacity }),
+        if !self.insert(key, u64::from(port.0) | STATIC) {
+            return Err(FdbError::Full { key, len: self.len, capacity: self.capacity });
         }
+        self.any_vlan += usize::from(key.vid() == 0);
+        Ok(())
     }
 
     /// Removes the entry of `key`, static or learned. `false` if there is none.
@@ -388,6 +409,10 @@ impl Fdb {
         self.find_far(key.0, at)
     }
 
+    fn fixed_at(&self, found: Option<(usize, usize)>) -> bool {
+        found.is_some_and(|(at, way)| self.buckets[at].vals[way] & STATIC != 0)
+    }
+
     /// Looks in the buckets behind the home bucket `at`.
     #[cold]
     fn find_far(&self, key: u64, mut at: usize) -> Option<(usize, usize)> {
@@ -411,7 +436,12 @@ impl Fdb {
             return Learned::RefusedCap;
         };
         let capped = self.learned[port.index()] >= cap;
-        let Some((at, way)) = self.find(key) else {
+        let found = self.find(key);
+        if self.lookup_any_vlan(key).is_some_and(|fixed| fixed != port) && !self.fixed_at(found) {
+            self.stats.static_conflict += 1;
+            return Learned::StaticConflict;
+        }
+        let Some((at, way)) = found else {
             if capped {
                 self.stats.refused_cap += 1;
                 return Learned::RefusedCap;
@@ -508,6 +538,8 @@ impl Fdb {
         let mut passing = self.home(FdbKey(keys[way]));
         if vals[way] & STATIC == 0 {
             self.learned[usize::from(vals[way] as u8)] -= 1;
+        } else if FdbKey(keys[way]).vid() == 0 {
+            self.any_vlan -= 1;
         }
         self.buckets[at].set(way, 0, 0);
         while passing != at {

@@ -158,3 +158,21 @@ fn configuration_errors_say_what_was_expected() {
     let config = FdbConfig { ageing_ms: 0, ..FdbConfig::default() };
     assert!(Fdb::new(config, HashKey::new([0, 0])).is_err());
 }
+
+#[test]
+fn an_entry_for_every_vlan_stands_in_and_cannot_be_taken_over() {
+    let mut fdb = fdb(64);
+    fdb.insert_static(FdbKey::any_vlan(mac(1)), P1).unwrap();
+    let in_vlan = |vid| FdbKey::new(vid, mac(1));
+    assert_eq!(fdb.lookup(in_vlan(7), T0), Some(P1));
+    assert_eq!(fdb.learn(in_vlan(7), P2, T0), Learned::StaticConflict);
+    assert_eq!(fdb.lookup(in_vlan(7), T0), Some(P1));
+    assert_eq!(fdb.learn(in_vlan(7), P1, T0), Learned::New);
+    assert_eq!(fdb.learn(in_vlan(7), P2, T0), Learned::StaticConflict, "nor moved");
+    assert_eq!(fdb.lookup(in_vlan(7), Tick(1 << 20)), Some(P1), "its own entry has aged");
+    fdb.insert_static(in_vlan(9), P2).unwrap();
+    assert_eq!(fdb.lookup(in_vlan(9), T0), Some(P2), "the VLAN's own static entry goes first");
+    assert_eq!(fdb.learn(in_vlan(9), P2, T0), Learned::Known);
+    assert!(fdb.remove(FdbKey::any_vlan(mac(1))));
+    assert_eq!(fdb.lookup(in_vlan(8), T0), None);
+}

@@ -1,0 +1,411 @@
+//! The switch: one decision per frame.
+
+use crate::config::{PortConfig, SwitchConfig, UnknownUnicast};
+use crate::fdb::{Fdb, FdbKey, HashKey, MAC_BITS, Tick};
+use crate::guard;
+use crate::stats::SwitchStats;
+use crate::table::{Lane, Tables};
+use crate::validate::{ConfigError, check};
+use crate::vlan::{Refused, Tag, TagAction, Tpid, VlanMode, be16, classify, egress_action, tag_of};
+use skb::{DropReason, LinkType, MacAddr, PORTS_MAX, Pool, PortId, PortSet, Skb, Verdict};
+
+/// What the switch decided for one frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision {
+    /// Where it goes, or why nowhere.
+    pub verdict: Verdict,
+    /// Ports that get a reference because they are the end of a mirror session; never those of
+    /// the verdict. Send them through [`Vswitch::egress_mirror`].
+    pub mirror: PortSet,
+    /// Those ports of the verdict at which the frame's tag must change. Send their references
+    /// through [`Vswitch::egress`]; the others go out as they are.
+    pub retag: PortSet,
+}
+
+impl Decision {
+    const fn drop(reason: DropReason) -> Self {
+        Self { verdict: Verdict::Drop(reason), mirror: PortSet::EMPTY, retag: PortSet::EMPTY }
+    }
+}
+
+impl Default for Decision {
+    /// Dropped by policy: what a place holds before the switch wrote to it.
+    fn default() -> Self {
+        Self::drop(DropReason::Policy)
+    }
+}
+
+/// A frame that passed the ingress policies.
+struct Admitted {
+    vid: u16,
+    tag: Tag,
+    /// MAC bits as in [`FdbKey`].
+    dst: u64,
+    src: u64,
+}
+
+/// A virtual switch. See the crate text for what happens to a frame.
+#[derive(Debug)]
+pub struct Vswitch {
+    pub(crate) config: SwitchConfig,
+    pub(crate) tables: Tables,
+    pub(crate) stats: SwitchStats,
+    /// Index into `config.ports` by port number.
+    index: Box<[u8; PORTS_MAX]>,
+    fdb: Fdb,
+}
+
+impl Vswitch {
+    /// A switch with empty tables but for its static addresses.
+    ///
+    /// Static addresses of an access port count in its VLAN, those of a trunk in every VLAN.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration, by port and name.
+    pub fn new(config: SwitchConfig, key: HashKey) -> Result<Self, ConfigError> {
+        check(&config)?;
+        let mut fdb = Fdb::new(config.fdb, key)?;
+        let mut index = Box::new([u8::MAX; PORTS_MAX]);
+        let statics: usize = config.ports.iter().map(|port| port.static_macs.len()).sum();
+        let share = config.fdb.capacity.saturating_sub(statics) / config.ports.len();
+        for (at, port) in config.ports.iter().enumerate() {
+            index[port.id.index()] = at as u8;
+            fdb.set_port_cap(port.id, port.learn_cap.unwrap_or(share as u32));
+            for &mac in &port.static_macs {
+                let key = match port.vlan {
+                    VlanMode::Access { pvid } => FdbKey::new(pvid, mac),
+                    VlanMode::Trunk { .. } => FdbKey::any_vlan(mac),
+                };
+                fdb.insert_static(key, port.id)?;
+            }
+        }
+        let tables = Tables::new(&config);
+        Ok(Self { config, tables, stats: SwitchStats::new(), index, fdb })
+    }
+
+    /// What it was made of.
+    pub fn config(&self) -> &SwitchConfig {
+        &self.config
+    }
+
+    /// A port's configuration.
+    pub fn port(&self, port: PortId) -> Option<&PortConfig> {
+        let at = *self.index.get(port.index())?;
+        self.config.ports.get(usize::from(at))
+    }
+
+    /// Counts so far; those of the table are in [`fdb`](Self::fdb).
+    pub fn stats(&self) -> &SwitchStats {
+        &self.stats
+    }
+
+    /// The forwarding database.
+    pub fn fdb(&self) -> &Fdb {
+        &self.fdb
+    }
+
+    /// Forgets what was learned on `port`, as when its far end was unplugged.
+    pub fn flush_port(&mut self, port: PortId) -> usize {
+        self.fdb.flush_port(port)
+    }
+
+    /// Removes every aged address now. The forwarding calls do this bit by bit; an idle switch
+    /// may do it whenever it likes.
+    pub fn age_out(&mut self, now_ms: u64) -> usize {
+        self.fdb.age_out(Tick::from_ms(now_ms))
+    }
+
+    /// Decides for every frame of a burst, in order; each sees what the ones before it taught.
+    ///
+    /// `now_ms` is coarse time of any clock that keeps to one unit, once per burst. Frames are
+    /// read from their MAC header on and not changed. Decides for as many frames as `out` has
+    /// places and returns how many those were.
+    pub fn forward_burst(
+        &mut self,
+        pool: &Pool,
+        burst: &[Skb],
+        now_ms: u64,
+        out: &mut [Decision],
+    ) -> usize {
+        let now = Tick::from_ms(now_ms);
+        self.fdb.sweep(now);
+        let decided = burst.len().min(out.len());
+        let (mut burst, mut out) = (&burst[..decided], &mut out[..decided]);
+        while let Some(first) = burst.first() {
+            let ingress = first.ingress;
+            let len = burst.iter().take_while(|skb| skb.ingress == ingress).count();
+            let (run, rest) = burst.split_at(len);
+            let (places, rest_out) = out.split_at_mut(len);
+            self.forward_run(pool, run, now, places);
+            (burst, out) = (rest, rest_out);
+        }
+        decided
+    }
+
+    /// Decides for frames of one ingress port.
+    fn forward_run(&mut self, pool: &Pool, run: &[Skb], now: Tick, out: &mut [Decision]) {
+        let Some(ingress) = run.first().map(|skb| skb.ingress) else { return };
+        let lane = self.tables.lanes.get(ingress.index()).copied().unwrap_or_default();
+        if !lane.present {
+            self.stats.unknown_ingress += run.len() as u64;
+            out.fill(Decision::drop(DropReason::Policy));
+            return;
+        }
+        if self.fdb.wants_prefetch() {
+            self.prefetch(pool, run, lane.pvid);
+        }
+        let mut bytes = 0;
+        let (mut plain_frames, mut plain_bytes) = (0, 0);
+        for (skb, place) in run.iter().zip(out) {
+            let frame = pool.frame(skb);
+            let len = u64::from(skb.origlen);
+            bytes += len;
+            *place = match self.plain_unicast(frame) {
+                Some((dst, src)) if lane.fast && skb.linktype == LinkType::ETHERNET => {
+                    plain_frames += 1;
+                    plain_bytes += len;
+                    self.forward_plain(&lane, ingress, (dst, src), now, len)
+                }
+                _ => self.forward_any(&lane, skb, frame, now),
+            };
+        }
+        let port = &mut self.stats.ports[ingress.index()];
+        port.rx_frames += run.len() as u64;
+        port.rx_bytes += bytes;
+        let vlan = &mut self.stats.vlans[usize::from(lane.pvid)];
+        vlan.frames += plain_frames;
+        vlan.bytes += plain_bytes;
+    }
+
+    fn prefetch(&self, pool: &Pool, run: &[Skb], pvid: u16) {
+        for skb in run {
+            if let Some((dst, src, _)) = header(pool.frame(skb)) {
+                self.fdb.prefetch(FdbKey::from_bits(pvid, src));
+                self.fdb.prefetch(FdbKey::from_bits(pvid, dst));
+            }
+        }
+    }
+
+    /// Destination and source of a frame that is untagged, from a station and to a station.
+    #[inline(always)]
+    #[allow(clippy::needless_bitwise_bool)] // one branch for all, almost never taken
+    fn plain_unicast(&self, frame: &[u8]) -> Option<(u64, u64)> {
+        let (dst, src, ethertype_le) = header(frame)?;
+        let [a, b, c] = self.tables.tpids_le;
+        let tagged = (ethertype_le == a) | (ethertype_le == b) | (ethertype_le == c);
+        let odd = ((dst | src) & 1 != 0) | (src == 0) | tagged;
+        (!odd).then_some((dst, src))
+    }
+
+    /// The fast path: learn, look up, forward.
+    #[inline(always)]
+    fn forward_plain(
+        &mut self,
+        lane: &Lane,
+        ingress: PortId,
+        (dst, src): (u64, u64),
+        now: Tick,
+        len: u64,
+    ) -> Decision {
+        if lane.learn {
+            self.fdb.learn(FdbKey::from_bits(lane.pvid, src), ingress, now);
+        }
+        let found = self.fdb.lookup(FdbKey::from_bits(lane.pvid, dst), now);
+        if let Some(port) = found
+            && lane.reach_untagged.contains(port)
+        {
+            let port_stats = &mut self.stats.ports[port.index() & (PORTS_MAX - 1)];
+            port_stats.tx_frames += 1;
+            port_stats.tx_bytes += len;
+            let to = PortSet::only(port);
+            let mirror = self.mirror_of(ingress, to);
+            let retag = to.and(lane.retag_untagged);
+            return Decision { verdict: Verdict::Forward(to), mirror, retag };
+        }
+        let admitted = Admitted { vid: lane.pvid, tag: Tag::Untagged, dst, src };
+        let routed = self.route(lane, &admitted, found, lane.reach);
+        self.conclude(lane, ingress, &admitted, routed, len)
+    }
+
+    /// Everything else: tagged frames, groups, guarded ports, and what must be dropped.
+    #[inline(never)]
+    fn forward_any(&mut self, lane: &Lane, skb: &Skb, frame: &[u8], now: Tick) -> Decision {
+        let ingress = skb.ingress;
+        let admitted = match self.admit(lane, skb, frame) {
+            Ok(admitted) => admitted,
+            Err(reason) => {
+                self.stats.ports[ingress.index()].dropped[reason as usize] += 1;
+                return Decision::drop(reason);
+            }
+        };
+        let Admitted { vid, dst, src, .. } = admitted;
+        let len = u64::from(skb.origlen);
+        let vlan = &mut self.stats.vlans[usize::from(vid)];
+        vlan.frames += 1;
+        vlan.bytes += len;
+        if lane.learn {
+            self.fdb.learn(FdbKey::from_bits(vid, src), ingress, now);
+        }
+        let found = match dst & 1 {
+            0 => self.fdb.lookup(FdbKey::from_bits(vid, dst), now),
+            _ => None,
+        };
+        let reach = PortSet(lane.reach.0 & !self.hop_ports(&admitted, frame).0);
+        let routed = self.route(lane, &admitted, found, reach);
+        self.conclude(lane, ingress, &admitted, routed, len)
+    }
+
+    /// The ingress policies, in order.
+    fn admit(&self, lane: &Lane, skb: &Skb, frame: &[u8]) -> Result<Admitted, DropReason> {
+        if skb.linktype != LinkType::ETHERNET {
+            return Err(DropReason::NotEthernet);
+        }
+        let (dst, src, _) = header(frame).ok_or(DropReason::Runt)?;
+        if src == 0 || src & 1 != 0 {
+            return Err(DropReason::InvalidSource);
+        }
+        if dst & 1 != 0 && MacAddr::from_slice(frame).is_link_local_group() {
+            return Err(DropReason::LinkLocal);
+        }
+        let tag = tag_of(frame, lane.tpid);
+        if lane.dhcp_guard || lane.router_guard {
+            let guards = guard::Guards { dhcp: lane.dhcp_guard, router: lane.router_guard };
+            if guards.forbid(frame) {
+                return Err(DropReason::Policy);
+            }
+        }
+        let vid = match tag {
+            Ok(Tag::Untagged | Tag::Priority { .. }) if lane.pvid != 0 => Ok(lane.pvid),
+            Ok(tag) => self
+                .port(skb.ingress)
+                .map_or(Err(Refused::NotAllowed), |port| classify(&port.vlan, tag)),
+            Err(refused) => Err(refused),
+        };
+        let vid = vid.map_err(|refused| match refused {
+            Refused::Cut => DropReason::Runt,
+            Refused::NotAllowed => DropReason::VlanIngress,
+        })?;
+        if lane.spoofing_guard {
+            let source = FdbKey::from_bits(0, src).mac();
+            let known = self.port(skb.ingress).is_some_and(|p| p.static_macs.contains(&source));
+            if !known {
+                return Err(DropReason::Policy);
+            }
+        }
+        Ok(Admitted { vid, tag: tag.unwrap_or(Tag::Untagged), dst, src })
+    }
+
+    /// Trunks that would send the frame untagged although its bytes then begin with a tag of
+    /// their type: the far end would take it for a frame of that VLAN (the double-tag hop).
+    fn hop_ports(&self, admitted: &Admitted, frame: &[u8]) -> PortSet {
+        let at = if admitted.tag == Tag::Untagged { 12 } else { 16 };
+        match be16(frame, at).and_then(Tpid::from_ethertype) {
+            Some(tpid) => self.tables.native_trunks[usize::from(admitted.vid)]
+                .and(self.tables.by_tpid[tpid as usize]),
+            None => PortSet::EMPTY,
+        }
+    }
+
+    /// Chooses the destinations.
+    fn route(
+        &self,
+        lane: &Lane,
+        admitted: &Admitted,
+        found: Option<PortId>,
+        reach: PortSet,
+    ) -> Result<PortSet, DropReason> {
+        let members = self.tables.members[usize::from(admitted.vid)];
+        let unicast = admitted.dst & 1 == 0;
+        let wanted = match found {
+            Some(port) if lane.same_side.contains(port) => return Err(DropReason::SamePort),
+            Some(port) => PortSet::only(port),
+            None if !unicast || self.tables.unknown == UnknownUnicast::Flood => PortSet(u64::MAX),
+            None if lane.unknown_is_same_side => return Err(DropReason::SamePort),
+            None => self.tables.wires,
+        };
+        let candidates = PortSet(wanted.0 & members.0 & !lane.same_side.0);
+        let to = candidates.and(reach);
+        if !to.is_empty() {
+            Ok(to)
+        } else if candidates.is_empty() {
+            Err(DropReason::NoMember)
+        } else {
+            Err(DropReason::Policy)
+        }
+    }
+
+    /// Counts, adds the mirror ports, says where tags change.
+    fn conclude(
+        &mut self,
+        lane: &Lane,
+        ingress: PortId,
+        admitted: &Admitted,
+        routed: Result<PortSet, DropReason>,
+        len: u64,
+    ) -> Decision {
+        let to = routed.unwrap_or(PortSet::EMPTY);
+        for port in to {
+            let port = &mut self.stats.ports[port.index()];
+            port.tx_frames += 1;
+            port.tx_bytes += len;
+        }
+        let mirror = self.mirror_of(ingress, to);
+        match routed {
+            Ok(to) => {
+                let retag = self.retag(lane, admitted, to);
+                Decision { verdict: Verdict::Forward(to), mirror, retag }
+            }
+            Err(reason) => {
+                self.stats.ports[ingress.index()].dropped[reason as usize] += 1;
+                Decision { mirror, ..Decision::drop(reason) }
+            }
+        }
+    }
+
+    fn retag(&self, lane: &Lane, admitted: &Admitted, to: PortSet) -> PortSet {
+        if admitted.tag == Tag::Untagged {
+            return PortSet(to.0 & !self.tables.untagged[usize::from(admitted.vid)].0);
+        }
+        let changes = |&port: &PortId| {
+            self.tag_action(lane, port, admitted.tag, admitted.vid) != TagAction::Keep
+        };
+        to.filter(changes).collect()
+    }
+
+    /// What `port` does to the tag of a frame.
+    pub(crate) fn tag_action(&self, lane: &Lane, port: PortId, tag: Tag, vid: u16) -> TagAction {
+        let Some(config) = self.port(port) else { return TagAction::Keep };
+        let tpids = (lane.tpid, config.tpid);
+        egress_action(tag, vid, tpids, &config.vlan, config.keep_priority_tag)
+    }
+
+    /// Ends of mirror sessions that a frame from `ingress` to `to` belongs to.
+    #[inline(always)]
+    fn mirror_of(&mut self, ingress: PortId, to: PortSet) -> PortSet {
+        if self.tables.mirrors.is_empty() {
+            return PortSet::EMPTY;
+        }
+        self.mirror_slow(ingress, to)
+    }
+
+    fn mirror_slow(&mut self, ingress: PortId, to: PortSet) -> PortSet {
+        let sessions = self.tables.mirrors.iter();
+        let hit = sessions.filter(|m| m.ingress.contains(ingress) || !m.egress.and(to).is_empty());
+        let mirror: PortSet = hit.map(|session| session.destination).collect();
+        let mirror = PortSet(mirror.without(ingress).0 & !to.0);
+        for port in mirror {
+            self.stats.ports[port.index()].mirrored += 1;
+        }
+        mirror
+    }
+}
+
+/// Destination, source (MAC bits as in [`FdbKey`]) and EtherType as it lies on the wire, loaded
+/// little-endian. `None` below 14 bytes.
+#[inline(always)]
+fn header(frame: &[u8]) -> Option<(u64, u64, u16)> {
+    let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1] = *frame.first_chunk::<14>()?;
+    let first = u64::from_le_bytes([d0, d1, d2, d3, d4, d5, s0, s1]);
+    let second = u64::from_le_bytes([s0, s1, s2, s3, s4, s5, t0, t1]);
+    Some((first & MAC_BITS, second & MAC_BITS, (second >> 48) as u16))
+}
