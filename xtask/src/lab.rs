@@ -64,7 +64,8 @@ struct Args {
 /// Names a scene that does not exist, a missing tool with the package that brings it, the need
 /// for root with the command to type, or the step of a scene that failed.
 pub(crate) fn run(args: Vec<String>) -> Result<()> {
-    let line = std::iter::once("cargo xtask lab".to_owned()).chain(args.clone());
+    let typed = args.join(" ");
+    let line = std::iter::once("cargo xtask lab".to_owned()).chain(args);
     let parsed = match Args::try_parse_from(line) {
         Ok(parsed) => parsed,
         Err(error) => error.exit(),
@@ -84,7 +85,7 @@ pub(crate) fn run(args: Vec<String>) -> Result<()> {
         bail!(
             "the lab makes network namespaces and needs root; type: sudo -E {} xtask lab {}",
             std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()),
-            args.join(" ")
+            typed
         );
     }
     if parsed.install {

@@ -15,6 +15,8 @@ pub(super) struct Frame {
     pub(super) time_ns: u64,
     /// Bytes on the wire, without FCS.
     pub(super) origlen: u32,
+    /// Index of its interface (pcapng).
+    pub(super) interface: u32,
     /// Captured bytes.
     pub(super) bytes: Vec<u8>,
 }
@@ -45,6 +47,7 @@ pub(super) fn read_pcap(path: &Path) -> Result<(u32, Vec<Frame>)> {
             time_ns: u64::from(u32_at(&data, at)?) * 1_000_000_000
                 + u64::from(u32_at(&data, at + 4)?) * unit,
             origlen: u32_at(&data, at + 12)?,
+            interface: 0,
             bytes: bytes.to_vec(),
         });
         at += 16 + caplen;
@@ -88,26 +91,30 @@ pub(super) fn write_pcap(path: &Path, linktype: u32, frames: &[Frame]) -> Result
     fs::write(path, out).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// What a pcapng file says about one interface.
+#[derive(Debug)]
+pub(super) struct Interface<'a> {
+    /// `if_name`.
+    pub(super) name: &'a str,
+    /// `if_description`; left out when empty.
+    pub(super) description: &'a str,
+    /// Link type number.
+    pub(super) linktype: u32,
+}
+
 /// What a pcapng file says about itself.
 #[derive(Debug)]
 pub(super) struct Labels<'a> {
     /// Section comment (`opt_comment` of the section header block).
     pub(super) section: &'a str,
-    /// `if_name`.
-    pub(super) interface: &'a str,
-    /// `if_description`.
-    pub(super) description: &'a str,
+    /// The interfaces, in the order of their numbers.
+    pub(super) interfaces: &'a [Interface<'a>],
     /// Comments on frames, by frame number (from 1).
     pub(super) frames: &'a [(usize, &'a str)],
 }
 
-/// Writes one section with one interface, nanosecond times and the given labels.
-pub(super) fn write_pcapng(
-    path: &Path,
-    linktype: u32,
-    frames: &[Frame],
-    labels: &Labels<'_>,
-) -> Result<()> {
+/// Writes one section with nanosecond times and the given labels.
+pub(super) fn write_pcapng(path: &Path, frames: &[Frame], labels: &Labels<'_>) -> Result<()> {
     let mut out = Vec::new();
     let mut body = Vec::new();
     body.extend_from_slice(&0x1a2b_3c4d_u32.to_le_bytes());
@@ -119,18 +126,22 @@ pub(super) fn write_pcapng(
     end_options(&mut body);
     block(&mut out, 0x0a0d_0d0a, &body);
 
-    body.clear();
-    body.extend_from_slice(&linktype.to_le_bytes()); // link type, then 16 reserved bits
-    body.extend_from_slice(&262_144_u32.to_le_bytes());
-    option(&mut body, 2, labels.interface.as_bytes());
-    option(&mut body, 3, labels.description.as_bytes());
-    option(&mut body, 9, &[9]); // if_tsresol: 10^-9 s
-    end_options(&mut body);
-    block(&mut out, 1, &body);
+    for interface in labels.interfaces {
+        body.clear();
+        body.extend_from_slice(&interface.linktype.to_le_bytes()); // then 16 reserved bits, 0
+        body.extend_from_slice(&262_144_u32.to_le_bytes());
+        option(&mut body, 2, interface.name.as_bytes());
+        if !interface.description.is_empty() {
+            option(&mut body, 3, interface.description.as_bytes());
+        }
+        option(&mut body, 9, &[9]); // if_tsresol: 10^-9 s
+        end_options(&mut body);
+        block(&mut out, 1, &body);
+    }
 
     for (index, frame) in frames.iter().enumerate() {
         body.clear();
-        body.extend_from_slice(&0_u32.to_le_bytes());
+        body.extend_from_slice(&frame.interface.to_le_bytes());
         body.extend_from_slice(&((frame.time_ns >> 32) as u32).to_le_bytes());
         body.extend_from_slice(&(frame.time_ns as u32).to_le_bytes());
         body.extend_from_slice(&(frame.bytes.len() as u32).to_le_bytes());
@@ -180,6 +191,7 @@ mod tests {
             .map(|n| Frame {
                 time_ns: 1_800_000_000_123_456_000 + u64::from(n),
                 origlen: 60,
+                interface: 0,
                 bytes: vec![n; 59 + usize::from(n)],
             })
             .collect()
@@ -203,11 +215,10 @@ mod tests {
             std::env::temp_dir().join(format!("framewalk-lab-{}.pcapng", std::process::id()));
         let labels = Labels {
             section: "seven..",
-            interface: "m0",
-            description: "x",
+            interfaces: &[Interface { name: "m0", description: "x", linktype: 1 }],
             frames: &[(1, "first"), (3, "third")],
         };
-        write_pcapng(&path, 1, &frames(), &labels).unwrap();
+        write_pcapng(&path, &frames(), &labels).unwrap();
         let counted = count(&path);
         let len = fs::metadata(&path).unwrap().len();
         fs::remove_file(&path).unwrap();

@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -39,7 +40,7 @@ pub(super) fn attempt(argv: &[&str]) -> Result<()> {
     output(argv).map(drop)
 }
 
-fn output(argv: &[&str]) -> Result<std::process::Output> {
+fn output(argv: &[&str]) -> Result<Output> {
     Command::new("timeout")
         .args(["-k", "1", COMMAND_SECONDS])
         .args(argv)
@@ -63,13 +64,9 @@ pub(super) struct Job {
 impl Job {
     /// Starts `argv` with stdout and stderr in a log file below `dir`.
     pub(super) fn start(argv: &[&str], dir: &Path) -> Result<Self> {
-        let tag = Instant::now().elapsed().as_nanos();
-        let mut log = dir.join(format!("job-{tag}.log"));
-        let mut n = 0;
-        while log.exists() {
-            n += 1;
-            log = dir.join(format!("job-{n}.log"));
-        }
+        static JOBS: AtomicUsize = AtomicUsize::new(0);
+        let number = JOBS.fetch_add(1, Ordering::Relaxed);
+        let log = dir.join(format!("job-{number}.log"));
         let file = fs::File::create(&log)?;
         let child = Command::new(argv[0])
             .args(&argv[1..])

@@ -6,6 +6,7 @@ use super::Desk;
 
 pub(super) mod guest;
 mod l2;
+mod made;
 mod practice;
 mod servers;
 mod shapes;
@@ -66,6 +67,10 @@ pub(super) const BASE: &[(&str, &str)] = &[
     ("sysctl", "procps"),
     ("ping", "iputils-ping"),
 ];
+
+const fn made(file: &'static str, proves: &'static str) -> Shot {
+    Shot { file, origin: Origin::Generated, proves }
+}
 
 const fn shot(file: &'static str, proves: &'static str) -> Shot {
     Shot { file, origin: Origin::Captured, proves }
@@ -186,7 +191,10 @@ pub(super) const SCENES: &[Scene] = &[
         tools: &[("curl", "curl"), ("python3", "python3")],
         guest_kernel: false,
         shots: &[
-            shot("gso-on.pcap", "super-frames of up to 64 KiB that were never one frame on a wire"),
+            shot(
+                "gso-on.pcap",
+                "super-frames of ten thousand bytes and more: never one frame on a wire",
+            ),
             shot("gso-off.pcap", "the same transfer in frames of 1,514 bytes"),
         ],
         play: shapes::gso,
@@ -205,13 +213,10 @@ pub(super) const SCENES: &[Scene] = &[
     Scene {
         name: "stp",
         set: "two kernel bridges with two cables between them, captured at the port that spanning \
-              tree blocks; after 7 s the other cable is cut",
+              tree blocks, with a host behind the second; after 7 s the other cable is cut",
         tools: &[],
         guest_kernel: false,
-        shots: &[shot(
-            "stp.pcap",
-            "802.3 length instead of a type, LLC, BPDUs, topology change",
-        )],
+        shots: &[shot("stp.pcap", "802.3 length instead of a type, LLC, BPDUs, topology change")],
         play: l2::stp,
     },
     Scene {
@@ -238,6 +243,25 @@ pub(super) const SCENES: &[Scene] = &[
         play: l2::vxlan,
     },
     Scene {
+        name: "guest",
+        set: guest::SET,
+        tools: guest::TOOLS,
+        guest_kernel: true,
+        shots: &[
+            shot("vlan.pcap", "802.1Q: untagged, VLAN 10, VLAN 20 with priority 5, TCP in a VLAN"),
+            shot("qinq.pcap", "802.1ad outside with 802.1Q inside, and 802.1Q twice"),
+            shot("gre.pcap", "GRE with IP inside (key, checksum), GRE with Ethernet inside"),
+            shot("erspan.pcap", "ERSPAN types II and III over GRE"),
+            shot("ipip.pcap", "IPv4 in IPv4, IPv6 in IPv4, IPv4 and IPv6 in IPv6, GRE in IPv6"),
+            shot("geneve.pcap", "Ethernet in Geneve"),
+            shot("mpls.pcap", "a stack of two MPLS labels over IPv4"),
+            shot("pppoe.pcap", "PPPoE discovery and session, LCP, IPCP, ping inside, end"),
+            shot("l2tp.pcap", "Ethernet in L2TPv3, over UDP and over IP"),
+            shot("sctp.pcap", "an SCTP association with data"),
+        ],
+        play: guest::play,
+    },
+    Scene {
         name: "cooked",
         set: "tcpdump on `any` with either cooked header, and on a tun device that socat serves",
         tools: &[("socat", "socat")],
@@ -249,4 +273,50 @@ pub(super) const SCENES: &[Scene] = &[
         ],
         play: shapes::cooked,
     },
+    Scene {
+        name: "made",
+        set: made::SET,
+        tools: &[],
+        guest_kernel: false,
+        shots: &[
+            made(
+                "made-tunnels.pcap",
+                "GTP-U, Teredo, L2TPv2 with PPP, PBB with and without B-TAG, LLC/SNAP with IP",
+            ),
+            made(
+                "made-linktypes.pcapng",
+                "fourteen link types in one file, each on its own interface",
+            ),
+        ],
+        play: made::play,
+    },
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_scene_and_capture_has_a_name_of_its_own() {
+        let files: Vec<&str> = SCENES.iter().flat_map(|s| s.shots).map(|shot| shot.file).collect();
+        let names: BTreeSet<&str> = SCENES.iter().map(|scene| scene.name).collect();
+        assert_eq!(names.len(), SCENES.len());
+        assert_eq!(files.iter().collect::<BTreeSet<_>>().len(), files.len());
+    }
+
+    #[test]
+    fn every_cable_of_the_guest_is_a_capture_of_its_scene() {
+        let scene = SCENES.iter().find(|scene| scene.guest_kernel).expect("a guest scene");
+        let shots: Vec<&str> = scene.shots.iter().map(|shot| shot.file).collect();
+        assert_eq!(shots, guest::files().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn labels_fit_into_a_cell_of_a_table() {
+        for shot in SCENES.iter().flat_map(|scene| scene.shots) {
+            assert!(!shot.proves.contains(['|', '\n']), "{}: {}", shot.file, shot.proves);
+        }
+    }
+}

@@ -63,6 +63,13 @@ pub(super) fn stp(desk: &Desk) -> Result<()> {
     for (dev, a, mac_a, b, mac_b) in ports {
         cable(End { ns: a, dev, mac: mac_a }, End { ns: b, dev, mac: mac_b })?;
     }
+    // a host behind the right bridge: only then has it something to tell when the tree changes
+    let host = Ns::new_ipv4("host")?;
+    cable(
+        End { ns: &right, dev: "p3", mac: "02:00:00:00:02:03" },
+        End { ns: &host, dev: "eth0", mac: "02:00:00:00:03:01" },
+    )?;
+    right.run("ip link set p3 master br0")?;
     let dump = right.dump("p2", &desk.out("stp.pcap"), "")?;
     for (ns, dev) in [(&left, "p1"), (&right, "p1"), (&left, "p2"), (&right, "p2")] {
         ns.run(&format!("ip link set {dev} master br0"))?;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::servers::{self, CURL, DIG, Ssh};
 use crate::lab::Desk;
-use crate::lab::file::{self, Frame, Labels};
+use crate::lab::file::{self, Frame, Interface, Labels};
 use crate::lab::job::{self, Job};
 use crate::lab::ns::{End, Ns, cable};
 
@@ -64,7 +64,7 @@ struct Net {
     reception: Ns,
     outside: Ns,
     monitor: Ns,
-    _switch: Ns,
+    switch: Ns,
 }
 
 impl Net {
@@ -82,7 +82,7 @@ impl Net {
             reception: Ns::new_ipv4("reception")?,
             outside: Ns::new_ipv4("outside")?,
             monitor: Ns::new_ipv4("monitor")?,
-            _switch: switch,
+            switch,
         };
         net.plug(&net.router, "eth0", 1)?;
         net.plug(&net.server, "eth0", 10)?;
@@ -103,7 +103,7 @@ impl Net {
     fn plug(&self, host: &Ns, dev: &str, number: u8) -> Result<()> {
         let (port, mac) = (format!("port{number}"), format!("02:00:00:00:01:{number:02x}"));
         let port_mac = format!("02:00:00:00:02:{number:02x}");
-        let switch = &self._switch;
+        let switch = &self.switch;
         cable(End { ns: host, dev, mac: &mac }, End { ns: switch, dev: &port, mac: &port_mac })?;
         host.no_offload(dev)?;
         switch.no_offload(&port)?;
@@ -295,7 +295,7 @@ fn label(desk: &Desk) -> Result<()> {
     let (linktype, mut frames) = file::read_pcap(&desk.out("practice.pcap"))?;
     let first = number(&frames, &|f| udp(f) == Some((68, 67))).context("no DHCP discover")?;
     frames.drain(..first - 1);
-    let wanted: [(&dyn Fn(&[u8]) -> bool, &str); 7] = [
+    let wanted: [(&Is, &str); 7] = [
         (
             &|f| udp(f) == Some((68, 67)),
             "The reception PC was just switched on. It has no address yet, so it asks everyone: \
@@ -332,14 +332,20 @@ fn label(desk: &Desk) -> Result<()> {
     let labels = Labels {
         section: "A small practice's morning, played by real kernels and servers in network \
                   namespaces. All names and addresses are invented; nobody's data is in here",
-        interface: "mirror0",
-        description: "mirror port of the practice's switch",
+        interfaces: &[Interface {
+            name: "mirror0",
+            description: "mirror port of the practice's switch",
+            linktype,
+        }],
         frames: &comments,
     };
-    file::write_pcapng(&desk.out("practice.pcapng"), linktype, &frames, &labels)
+    file::write_pcapng(&desk.out("practice.pcapng"), &frames, &labels)
 }
 
-fn number(frames: &[Frame], wanted: &dyn Fn(&[u8]) -> bool) -> Option<usize> {
+/// A question about one frame.
+type Is = dyn Fn(&[u8]) -> bool;
+
+fn number(frames: &[Frame], wanted: &Is) -> Option<usize> {
     frames.iter().position(|frame| wanted(&frame.bytes)).map(|index| index + 1)
 }
 

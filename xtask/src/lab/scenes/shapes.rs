@@ -50,7 +50,7 @@ pub(super) fn fragments(desk: &Desk) -> Result<()> {
 
 /// The same 100 kB, once as the sender's stack hands it down, once as a wire carries it.
 pub(super) fn gso(desk: &Desk) -> Result<()> {
-    let noise = desk.put("www/data.bin", &[0x5a; 100_000])?;
+    let noise = desk.put("www/data.bin", &vec![0x5a; 100_000])?;
     let site = noise.trim_end_matches("/data.bin").to_owned();
     for (file, pair) in
         [("gso-on.pcap", Pair::offloaded as fn() -> _), ("gso-off.pcap", Pair::wire)]
@@ -70,7 +70,11 @@ pub(super) fn tx_checksum(desk: &Desk) -> Result<()> {
     let _dns = servers::dnsmasq(
         &pair.b,
         desk,
-        &["--listen-address=192.0.2.2", "--bind-interfaces", "--address=/practice.example/192.0.2.10"],
+        &[
+            "--listen-address=192.0.2.2",
+            "--bind-interfaces",
+            "--address=/practice.example/192.0.2.10",
+        ],
     )?;
     let dump = pair.a.dump("eth0", &desk.out("tx-checksum.pcap"), "")?;
     pair.a.run(&format!("{DIG} @192.0.2.2 server.practice.example A"))?;
