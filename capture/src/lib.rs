@@ -1,6 +1,6 @@
 //! Capture files read and written: pcap and pcapng.
 //!
-//! * [`format`] parses bytes that the caller owns: nothing is copied, nothing is read.
+//! * [`format`](mod@format) parses bytes that the caller owns: nothing is copied, nothing is read.
 //! * [`Source`] reads a file, standard input or memory, plain, gzip or zstd.
 //! * [`Reader`] joins the two: a capture from beginning to end, in flat memory.
 //! * [`write`](mod@write) makes captures.

@@ -1,5 +1,6 @@
 //! Cut and flipped captures: never a panic, never more memory than a frame, and every frame
 //! before the damage.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test file as a whole")]
 
 mod common;
 

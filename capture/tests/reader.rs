@@ -1,4 +1,5 @@
 //! The reader over files: large frames, long options, blocks larger than the buffer, shrinking.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test file as a whole")]
 
 use capture::write::{FrameOptions, InterfaceSpec, PcapWriter, PcapngWriter, SectionSpec};
 use capture::{BUFFER_BYTES, Error, Problem, Reader, Source};

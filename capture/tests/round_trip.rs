@@ -1,4 +1,5 @@
 //! Properties: what is written is read back; how a file is fed does not matter; no bytes harm.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test file as a whole")]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! The reference captures beside the workspace, compared with what tshark read from them.
 //! Skipped, and said so, where they are not.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test file as a whole")]
 
 mod common;
 

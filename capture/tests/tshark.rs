@@ -1,4 +1,5 @@
 //! What we write, read by tshark, where it is installed.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test file as a whole")]
 
 use std::process::Command;
 

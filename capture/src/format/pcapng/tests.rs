@@ -1,4 +1,4 @@
-use super::super::{FrameMeta, InterfaceCounters, Step};
+use super::super::{Format, InterfaceCounters, Step};
 use super::*;
 
 /// Puts blocks together in one byte order.
@@ -67,7 +67,9 @@ impl Build {
     }
 }
 
-fn frames(file: &[u8]) -> (Parser, Vec<(FrameMeta, Vec<u8>)>, Result<(), Damage>) {
+type Frames = Vec<(FrameMeta, Vec<u8>)>;
+
+fn frames(file: &[u8]) -> (Parser, Frames, Result<(), Damage>) {
     let (mut parser, mut frames, mut at) = (Parser::new(), Vec::new(), 0);
     let end = loop {
         let Some(rest) = file.get(at..) else {
