@@ -1,7 +1,7 @@
 //! Frames chosen with tcpdump's filter expressions, which libpcap compiles.
 //!
 //! libpcap is there only in builds with the feature `libpcap`; without it every expression is
-//! refused with [`Error::NoFilters`](crate::Error::NoFilters), which says how to get it.
+//! refused with [`Error::NoFilters`], which says how to get it.
 
 use skb::LinkType;
 
