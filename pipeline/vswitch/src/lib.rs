@@ -32,6 +32,8 @@ mod host;
 mod stats;
 mod switch;
 mod table;
+#[cfg(test)]
+mod tests;
 mod validate;
 pub mod vlan;
 

@@ -18,7 +18,7 @@ pub(super) const ENTRY: u64 = (1 << PASSED_SHIFT) - 1;
 const TICK_SHIFT: u32 = 16;
 const PASSED_SHIFT: u32 = 48;
 
-/// Four entries; a key of 0 is free (no station has MAC 0, and the switch learns no such address).
+/// Four entries; a key of 0 is free ([`FdbKey`](super::FdbKey)s have bit 63 set).
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(64))]
 pub(super) struct Bucket {
@@ -35,7 +35,9 @@ impl Bucket {
     #[inline(always)]
     pub(super) fn way(&self, key: u64) -> usize {
         let [_, one, two, three] = self.keys;
-        usize::from(one == key) + usize::from(two == key) * 2 + usize::from(three == key) * 3
+        let way =
+            usize::from(one == key) + usize::from(two == key) * 2 + usize::from(three == key) * 3;
+        way & (WAYS - 1)
     }
 
     /// A free way.

@@ -4,9 +4,13 @@ use skb::MacAddr;
 use std::fmt;
 
 /// VID and MAC in one number: MAC in bits 0..48 with the first byte on the wire lowest (one
-/// little-endian load of a frame), VID in bits 48..60. Never 0 for an address that a station has.
+/// little-endian load of a frame), VID in bits 48..60, and bit 63 set, so that no key is 0 (which
+/// marks a free entry), whatever address a frame carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FdbKey(pub(crate) u64);
+
+/// Set in every key.
+const USED: u64 = 1 << 63;
 
 /// The MAC bits of a key.
 pub(crate) const MAC_BITS: u64 = (1 << 48) - 1;
@@ -28,12 +32,12 @@ impl FdbKey {
     /// Key from MAC bits as loaded from a frame.
     #[inline(always)]
     pub(crate) fn from_bits(vid: u16, mac_bits: u64) -> Self {
-        Self(u64::from(vid & 0x0fff) << 48 | mac_bits & MAC_BITS)
+        Self(USED | u64::from(vid & 0x0fff) << 48 | mac_bits & MAC_BITS)
     }
 
     /// VLAN id.
     pub fn vid(self) -> u16 {
-        (self.0 >> 48) as u16
+        (self.0 >> 48) as u16 & 0x0fff
     }
 
     /// MAC address.

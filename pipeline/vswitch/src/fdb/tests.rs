@@ -176,3 +176,15 @@ fn an_entry_for_every_vlan_stands_in_and_cannot_be_taken_over() {
     assert!(fdb.remove(FdbKey::any_vlan(mac(1))));
     assert_eq!(fdb.lookup(in_vlan(8), T0), None);
 }
+
+#[test]
+fn the_zero_address_is_an_address_like_any_other() {
+    let mut fdb = fdb(64);
+    let zero = MacAddr([0; 6]);
+    fdb.insert_static(FdbKey::any_vlan(mac(1)), P1).unwrap();
+    for vid in [0, 1, 4095] {
+        assert_eq!(fdb.lookup(FdbKey::new(vid, zero), T0), None);
+    }
+    fdb.insert_static(FdbKey::any_vlan(zero), P2).unwrap();
+    assert_eq!(fdb.lookup(FdbKey::new(7, zero), T0), Some(P2));
+}
