@@ -120,6 +120,17 @@ impl FileNic {
         if let State::Failed(error) = &self.state { Some(error) } else { None }
     }
 
+    /// Takes that error out, for a caller that owns what it reports.
+    pub fn take_error(&mut self) -> Option<Error> {
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::Failed(error) => Some(error),
+            state => {
+                self.state = state;
+                None
+            }
+        }
+    }
+
     /// How far reading has come.
     pub fn progress(&self) -> capture::Progress {
         self.source.progress()

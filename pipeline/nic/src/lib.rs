@@ -8,5 +8,5 @@
 mod file;
 mod generator;
 
-pub use file::{FileNic, FileNicError, Ingress};
+pub use file::{BLOCK_MIN, FileNic, FileNicError, Ingress};
 pub use generator::{Generator, GeneratorError};

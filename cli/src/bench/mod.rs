@@ -1,0 +1,98 @@
+//! `framewalk bench`: how fast this machine is, measured now, with the spread and the peers.
+
+mod print;
+mod process;
+
+use crate::cli::Globals;
+use crate::exit::Exit;
+use anyhow::Context as _;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `framewalk bench`.
+#[derive(Debug, clap::Args)]
+#[command(
+    long_about = "Measures on this machine, now. Every figure is the median of several runs with \
+                  its smallest and largest, the floor is measured in the same process, and peers \
+                  that are installed run in turn with ours. Nothing is read from a file of old \
+                  results.",
+    after_long_help = "Examples:\n  \
+        framewalk bench path                       the five stages in memory, one core\n  \
+        framewalk bench inspect big.pcap           decoding, on your own capture\n  \
+        framewalk bench inspect big.pcap --json    the same as JSON Lines"
+)]
+pub struct Args {
+    /// What to measure
+    #[command(subcommand)]
+    pub what: What,
+}
+
+/// What can be measured.
+#[derive(Debug, clap::Subcommand)]
+pub enum What {
+    /// The in-memory path: 60-byte frames through all five stages on one core
+    Path(Timing),
+    /// Reading and decoding a capture: located in memory, summary and JSON as whole processes
+    Inspect {
+        /// The capture; a large one says more
+        file: PathBuf,
+        #[command(flatten)]
+        timing: Timing,
+    },
+}
+
+/// How long to measure.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Timing {
+    /// Runs of each case
+    #[arg(long, default_value_t = 5, value_name = "N",
+          value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub runs: u64,
+    /// Seconds of each run, where a case has no end of its own
+    #[arg(long, default_value_t = 2.0, value_name = "SECONDS")]
+    pub seconds: f64,
+}
+
+/// Runs it.
+pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
+    let mut out = print::Out::new(globals);
+    match &args.what {
+        What::Path(timing) => path(*timing, &mut out)?,
+        What::Inspect { file, timing } => inspect(file, *timing, &mut out)?,
+    }
+    Ok(Exit::Done)
+}
+
+fn path(timing: Timing, out: &mut print::Out) -> anyhow::Result<()> {
+    let runs = timing.runs as usize;
+    let seconds = timing.seconds.clamp(0.01, 600.0);
+    out.row(&benches::path::bench(benches::path::Case::Untraced, runs, seconds)?)?;
+    out.row(&benches::path::bench(benches::path::Case::Traced, runs, seconds)?)?;
+    out.row(&benches::path::bench(benches::path::Case::NoHistograms, runs, seconds)?)?;
+    out.row(&benches::path::bench_cores(runs, seconds)?)?;
+    for row in benches::fdb::bench(runs)? {
+        out.row(&row)?;
+    }
+    Ok(())
+}
+
+fn inspect(file: &Path, timing: Timing, out: &mut print::Out) -> anyhow::Result<()> {
+    let runs = timing.runs as usize;
+    let frames = in_memory(file, runs, out)?;
+    for row in process::rows(file, frames, runs)? {
+        out.row(&row)?;
+    }
+    Ok(())
+}
+
+/// The rows that hold the whole file in memory. Ends with the memory given back.
+fn in_memory(file: &Path, runs: usize, out: &mut print::Out) -> anyhow::Result<u64> {
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let damaged = || format!("{}: only a whole, uncompressed capture is measured", file.display());
+    let row = benches::locate::bench(&bytes, runs).with_context(damaged)?;
+    let frames = row.extra.iter().find(|(name, _)| *name == "frames");
+    let frames = frames.and_then(|(_, count)| count.parse().ok()).unwrap_or(0);
+    anyhow::ensure!(frames > 0, "{}: no frames to measure with", file.display());
+    out.row(&row)?;
+    out.row(&benches::locate::bench_etherparse(&bytes, runs).with_context(damaged)?)?;
+    Ok(frames)
+}
