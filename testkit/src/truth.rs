@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use capture::Reader;
 use skb::FrameMeta;
@@ -269,15 +270,42 @@ pub fn compare_directory(pcaps: &Path, truth: &Path) -> std::io::Result<Report> 
     names.sort();
     for path in names {
         let Some(name) = path.file_name().and_then(|n| n.to_str()) else { continue };
-        let table = truth.join(format!("{name}.tsv.gz"));
-        if !table.is_file() {
-            continue;
+        if let Some(table) = stored_table(truth, name)? {
+            compare_file(&path, &table, &mut report);
         }
-        let mut text = Vec::new();
-        flate2::read::GzDecoder::new(std::fs::File::open(table)?).read_to_end(&mut text)?;
-        compare_file(&path, &String::from_utf8_lossy(&text), &mut report);
     }
     Ok(report)
+}
+
+/// The table `<name>.tsv.gz` of `directory`, `None` when there is no such file.
+///
+/// # Errors
+///
+/// A file that cannot be read or unpacked.
+pub fn stored_table(directory: &Path, name: &str) -> std::io::Result<Option<String>> {
+    let table = directory.join(format!("{name}.tsv.gz"));
+    if !table.is_file() {
+        return Ok(None);
+    }
+    let mut text = Vec::new();
+    flate2::read::GzDecoder::new(std::fs::File::open(table)?).read_to_end(&mut text)?;
+    Ok(Some(String::from_utf8_lossy(&text).into_owned()))
+}
+
+/// The table of a capture by the tshark of this machine, or `None` where there is none. A capture
+/// that tshark refuses gives the table of the frames before the damage.
+pub fn tshark_table(path: &Path) -> Option<String> {
+    let mut command = Command::new("tshark");
+    command.env("TZ", "UTC").env("LC_ALL", "C");
+    command.args(["-n", "-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE"]);
+    command.args(["-o", "udp.check_checksum:TRUE", "-T", "fields", "-E", "header=y"]);
+    command.args(["-E", "separator=/t", "-E", "occurrence=a", "-e", "frame.number"]);
+    for field in FIELDS {
+        command.args(["-e", field]);
+    }
+    command.args(["-e", "_ws.malformed"]).arg("-r").arg(path);
+    let output = command.output().ok()?;
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Compares one capture with the table in `truth`, adding to `report`.

@@ -1,35 +1,18 @@
 //! Built frames of every kind the decoder knows, against the tshark of this machine.
 //!
 //! Skipped where tshark is not installed.
-
-use std::process::Command;
+#![allow(clippy::print_stdout, clippy::unwrap_used)] // a test says what it skips
 
 use framewalk_testkit::build::*;
-use framewalk_testkit::truth::{FIELDS, Report, compare_file};
+use framewalk_testkit::truth::{Report, compare_file, tshark_table};
 use skb::LinkType;
-
-/// tshark's table for a capture, or `None` without tshark.
-fn table(path: &std::path::Path) -> Option<String> {
-    let mut command = Command::new("tshark");
-    command.env("TZ", "UTC").env("LC_ALL", "C");
-    command.args(["-n", "-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE"]);
-    command.args(["-o", "udp.check_checksum:TRUE", "-T", "fields", "-E", "header=y"]);
-    command.args(["-E", "separator=/t", "-E", "occurrence=a", "-e", "frame.number"]);
-    for field in FIELDS {
-        command.args(["-e", field]);
-    }
-    command.args(["-e", "_ws.malformed"]).arg("-r").arg(path);
-    let output = command.output().ok()?;
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Some(String::from_utf8_lossy(&output.stdout).into_owned())
-}
 
 /// Every cell of every frame is tshark's, except the fields named in `differ` (1-based frame).
 fn check(name: &str, linktype: LinkType, frames: &[Vec<u8>], differ: &[(u64, &str)]) {
     let path =
         std::env::temp_dir().join(format!("framewalk-tshark-{}-{name}.pcap", std::process::id()));
     std::fs::write(&path, pcap(linktype, frames)).unwrap();
-    let Some(text) = table(&path) else {
+    let Some(text) = tshark_table(&path) else {
         println!("skipped: tshark is not installed");
         return;
     };
@@ -181,8 +164,8 @@ fn link_types() {
     let both = [udp.clone(), udp6.clone()];
     check("raw", LinkType::RAW, &both, &[]);
     check("raw12", LinkType::RAW_12, &both, &[]);
-    check("ipv4", LinkType::IPV4, &[udp.clone()], &[]);
-    check("ipv6", LinkType::IPV6, &[udp6.clone()], &[]);
+    check("ipv4", LinkType::IPV4, std::slice::from_ref(&udp), &[]);
+    check("ipv6", LinkType::IPV6, std::slice::from_ref(&udp6), &[]);
     let null = [
         join(&[&[2, 0, 0, 0], &udp]),
         join(&[&[0, 0, 0, 2], &udp]),

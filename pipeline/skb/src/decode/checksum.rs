@@ -97,7 +97,7 @@ mod tests {
             // 0 and 0xffff are the same number in ones' complement
             assert_eq!(fast % 0xffff, slow(&bytes[..len]) % 0xffff, "length {len}");
         }
-        assert_eq!(fold(sum(&[0xff; 65536])), 0xffff);
+        assert_eq!(fold(sum(&vec![0xff; 65536])), 0xffff);
     }
 
     #[test]

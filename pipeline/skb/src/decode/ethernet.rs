@@ -148,7 +148,7 @@ fn tail_notes(w: &mut Walk<'_, '_>, start: usize, data_end: usize, fcs: FcsState
 }
 
 fn size_notes(w: &mut Walk<'_, '_>, data: usize, has_fcs: bool, on_wire: bool) {
-    if data < FRAME_MIN && data >= HEADER_BYTES {
+    if (HEADER_BYTES..FRAME_MIN).contains(&data) {
         let code = if has_fcs || on_wire { NoteCode::Runt } else { NoteCode::BelowMinimum };
         w.note(code, 0, FRAME_MIN - data);
     } else if data > FRAME_MAX + 4 * usize::from(w.tags) {
@@ -292,14 +292,14 @@ pub(super) fn llc(w: &mut Walk<'_, '_>) -> Next {
 fn by_snap(w: &mut Walk<'_, '_>, oui: u32, protocol: u16) -> Next {
     match (oui, protocol) {
         // RFC 1042; 00-00-F8 is IEEE 802.1H bridge tunnel encapsulation
-        (0 | 0x0000_00f8, ty) if ty >= TYPE_MIN => Next::Type(ty),
+        (0 | 0x0000f8, ty) if ty >= TYPE_MIN => Next::Type(ty),
         // IEEE 802.1 clause on bridged media: 1 with FCS, 7 without
-        (0x0080_c2, 1) => {
+        (0x0080c2, 1) => {
             w.end = w.end.saturating_sub(FCS_BYTES).max(w.off);
             Next::Eth
         }
-        (0x0080_c2, 7) => Next::Eth,
-        (0x0000_0c, pid) => names::cisco(pid).map_or(Next::Data, Next::Named),
+        (0x0080c2, 7) => Next::Eth,
+        (0x00000c, pid) => names::cisco(pid).map_or(Next::Data, Next::Named),
         _ => Next::Data,
     }
 }

@@ -515,6 +515,8 @@ pub enum LayerInfo {
         /// SMD value; 0xd5 is an ordinary SFD.
         smd: u8,
     },
+    /// A header that is stepped over and told by its name only; `length` covers the header.
+    Shim(&'static str),
     /// A header known by name only; the walk ends there. `length` covers what is left of the
     /// frame up to the enclosing length.
     Named(&'static str),
@@ -671,7 +673,7 @@ impl LayerInfo {
             Self::Nflog { .. } => "nflog",
             Self::NetAnalyzer { .. } => "netanalyzer",
             Self::Mpacket { .. } => "fpp",
-            Self::Named(name) => name,
+            Self::Shim(name) | Self::Named(name) => name,
         }
     }
 }

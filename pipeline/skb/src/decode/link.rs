@@ -159,8 +159,14 @@ fn ends_with_fcs(w: &Walk<'_, '_>) -> bool {
 fn null(w: &mut Walk<'_, '_>, network_order: bool) -> Next {
     let Some(h) = w.take("null", 4) else { return Next::Data };
     let big = be32(h, 0);
-    // families are small: the upper half is zero in the right order
-    let family = if network_order || big >> 16 == 0 { big } else { big.swap_bytes() };
+    let swapped = big.swap_bytes();
+    // families are small numbers, so the right order is the one that makes them so; some writers
+    // put a PPP or Cisco HDLC header here, whose second half is a type
+    let family = match (network_order, big >> 16, swapped >> 16) {
+        (true, _, _) | (_, 0, _) => big,
+        (_, _, 0) => swapped,
+        _ => u32::from(be16(h, 2)),
+    };
     w.push(4, LayerInfo::Null { family });
     match family {
         // AF_INET; AF_INET6 on Linux, {Free,Net,Open}BSD and macOS
@@ -296,7 +302,7 @@ fn frame_relay(w: &mut Walk<'_, '_>) -> Next {
             w.push(at + 5, info);
             match (oui, pid) {
                 (0, ty) => Next::Type(ty),
-                (0x0080_c2, 7) => Next::Eth,
+                (0x0080c2, 7) => Next::Eth,
                 _ => Next::Data,
             }
         }

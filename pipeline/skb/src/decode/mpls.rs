@@ -47,7 +47,7 @@ pub(super) fn payload(w: &mut Walk<'_, '_>) -> Next {
 
 /// RFC 5586 section 2.1: version and reserved bits are 0.
 fn looks_like_channel(rest: &[u8]) -> bool {
-    matches!(rest, [first, 0, _, _, ..] if first & 0xf == 0)
+    matches!(rest, [0x10, 0, _, _, ..])
 }
 
 /// How much `bytes` look like a MAC frame: 0 not at all.

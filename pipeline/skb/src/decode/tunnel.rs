@@ -6,7 +6,7 @@ use super::{LayerInfo, names};
 /// UDP ports with a decoder of their own; also those whose sender may leave out the checksum over
 /// IPv6 (RFC 6935).
 pub(super) const fn is_tunnel_port(port: u16) -> bool {
-    matches!(port, 1701 | 2123 | 2152 | 3544 | 4500 | 4754 | 4789 | 4790 | 6081 | 6635)
+    matches!(port, 1701 | 2123 | 2152 | 3544 | 4341 | 4342 | 4500 | 4754 | 4789 | 4790 | 6081 | 6635)
 }
 
 /// By UDP port, the lower one first as it is more likely the service's.
@@ -36,13 +36,23 @@ fn by_port(w: &mut Walk<'_, '_>, port: u16) -> Next {
         2152 | 2123 => gtp(w),
         1701 => l2tp_udp(w),
         3544 => teredo(w),
+        // RFC 9300 section 5.3: eight bytes, then the inner packet
+        4341 if rest.len() >= 8 => {
+            w.push(8, LayerInfo::Shim("lisp-data"));
+            Next::Ip
+        }
+        // RFC 9301 section 5.8: type 8 encapsulates a control message and its packet
+        4342 if rest.len() >= 24 && rest[0] >> 4 == 8 => {
+            w.push(4, LayerInfo::Shim("lisp"));
+            Next::Ip
+        }
         // RFC 8086
         4754 if rest.len() >= 4 => Next::Gre,
         // RFC 7510
         6635 if rest.len() >= 4 => Next::Mpls,
         // RFC 3948: IKE has four zero bytes, a keep-alive is one byte FF
         4500 if rest.len() >= 12 && rest[..4] != [0; 4] => {
-            w.push(0, LayerInfo::Named("udpencap"));
+            w.push(0, LayerInfo::Shim("udpencap"));
             super::ip::esp(w)
         }
         _ => Next::Data,
@@ -77,12 +87,12 @@ pub(super) fn gre(w: &mut Walk<'_, '_>) -> Next {
     if version > 1 {
         return Next::Data;
     }
-    if version == 1 {
-        if let Some(key) = key {
-            // the key's upper half is the payload length
-            let bytes = (key >> 16) as usize;
-            w.end = w.end.min(w.off + bytes);
-        }
+    if version == 1
+        && let Some(key) = key
+    {
+        // the key's upper half is the payload length
+        let bytes = (key >> 16) as usize;
+        w.end = w.end.min(w.off + bytes);
     }
     if w.room() == 0 { Next::Data } else { Next::GreType { protocol, seq: has_seq } }
 }
@@ -124,7 +134,7 @@ pub(super) fn gre_type(w: &mut Walk<'_, '_>, protocol: u16, seq: bool) -> Next {
         0x2000 => Next::Named("cdp"),
         0x2001 => Next::Named("nhrp"),
         0x00fe => Next::Named("osi"),
-        0x8200..=0x82ff | 0x8300..=0x83ff => Next::Named("wlan"),
+        0x8200..=0x83ff => Next::Named("wlan"),
         0x0000 => Next::Data,
         _ => Next::Type(protocol),
     }
@@ -231,6 +241,9 @@ fn gtp(w: &mut Walk<'_, '_>) -> Next {
     let Some(h) = rest.get(..8) else { return Next::Data };
     let version = h[0] >> 5;
     if version == 2 {
+        // TS 29.274 section 5.1
+        let teid = if h[0] & 0x08 != 0 { be32(h, 4) } else { 0 };
+        w.push(0, LayerInfo::Gtp { version, message: h[1], teid, length: be16(h, 2) });
         return Next::Named("gtpv2");
     }
     if version != 1 || h[0] & 0x10 == 0 {
