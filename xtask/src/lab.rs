@@ -39,7 +39,7 @@ const INSIDE: &str = "FRAMEWALK_LAB_INSIDE";
 /// Largest capture that may enter `pcaps/`, in bytes.
 const FILE_BYTES_MAX: u64 = 200 * 1024;
 /// Longest that a whole run may take, in seconds.
-const RUN_SECONDS: &str = "900";
+const RUN_SECONDS: &str = "1500";
 
 /// Make the captures in pcaps/ again from real kernels and servers.
 #[derive(Debug, Parser)]

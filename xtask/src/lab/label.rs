@@ -39,7 +39,7 @@ pub(super) fn write(pcaps: &Path) -> Result<()> {
             let data = fs::read(&path).with_context(|| format!("cannot read {}", shot.file))?;
             let digest = Sha256::digest(&data);
             let mut sha256 = String::new();
-            for byte in digest.iter() {
+            for byte in &digest {
                 let _ = write!(sha256, "{byte:02x}");
             }
             let _ = writeln!(

@@ -78,7 +78,7 @@ const MODULES: &[&str] = &[
 ];
 
 /// How long the guest has to boot and play all cables.
-const GUEST: Duration = Duration::from_secs(240);
+const GUEST: Duration = Duration::from_mins(8);
 
 /// Where the kernel is kept between runs.
 fn kernel_dir() -> Result<PathBuf> {
