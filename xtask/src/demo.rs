@@ -10,6 +10,10 @@ use crate::sh;
 /// The capture the demo walks: a small practice's morning on a mirror port.
 const CAPTURE: &str = "pcaps/practice.pcapng";
 
+/// The road that streams between guests take.
+const TWO_GUESTS: [&str; 6] =
+    ["run", "--release", "--quiet", "--package=framewalk-pipeline", "--example", "two_guests"];
+
 /// One command with the sentence that goes before it.
 struct Step {
     why: &'static str,
@@ -38,6 +42,8 @@ pub(crate) fn run() -> Result<()> {
             bail!("`framewalk {}` failed: {status}", args.join(" "));
         }
     }
+    println!("\n--- Two guests with TCP/IP stacks of their own, one stream through the switch.");
+    sh::run(&mut sh::cargo(&TWO_GUESTS))?;
     println!(
         "\n--- That was the main job. Next, from the project's folder:\n\
          cargo run --release -- walk {CAPTURE} --frame 1 --step    step with the arrow keys\n\

@@ -13,6 +13,7 @@ mod check;
 mod demo;
 mod lab;
 mod machine;
+mod manual;
 mod nightly;
 mod packages;
 mod sh;
@@ -40,6 +41,13 @@ enum Task {
     Tidy,
     /// Check each dependency's licence against deny.toml, offline
     Licences,
+    /// Write framewalk's man pages into the target folder, under man/
+    Man,
+    /// Write completions for bash, zsh and fish into the target folder, under completions/
+    Completions,
+    /// Print framewalk's commands and flags as JSON (for tidy)
+    #[command(hide = true)]
+    Flags,
     /// Run the benchmarks and keep the results with their machine under benches/runs/
     Bench(bench::Args),
     /// The long things: fuzz targets, full cut and flip sweeps, benches with their peers
@@ -61,6 +69,9 @@ fn main() -> ExitCode {
         Task::Lint => check::lint(),
         Task::Tidy => tidy::run(&Args::command()),
         Task::Licences => tidy::licences::run(),
+        Task::Man => manual::run(manual::Page::Man),
+        Task::Completions => manual::run(manual::Page::Completions),
+        Task::Flags => manual::run(manual::Page::Flags),
         Task::Bench(args) => bench::run(&args),
         Task::Nightly(args) => nightly::run(&args),
         Task::Lab { args } => lab::run(args),

@@ -16,7 +16,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("vswitch", &["skb"]),
     ("guest", &["skb"]),
     ("pipeline", &["skb", "nic", "driver", "vswitch", "guest"]),
-    ("testkit", &["skb", "vswitch"]),
+    ("testkit", &["skb", "capture", "vswitch"]),
     ("benches", &["*"]),
     ("cli", &["*"]),
     ("xtask", &["cli"]),

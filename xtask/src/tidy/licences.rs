@@ -1,10 +1,10 @@
 //! `cargo xtask licences`: each dependency's licence against the allow-list in `deny.toml`, as
 //! `cargo deny check licenses` does, without network and without installing it.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
 use spdx::{Expression, LicenseReq, ParseMode};
 
 use crate::sh;
@@ -58,19 +58,12 @@ fn is_same(allowed: &str, required: &LicenseReq) -> bool {
 pub(crate) fn run() -> Result<()> {
     let policy = fs::read_to_string(sh::root().join("deny.toml")).context("deny.toml")?;
     let policy = Policy::read(&policy)?;
-    let mut args = vec!["metadata".to_owned(), "--format-version=1".to_owned()];
-    args.push("--all-features".to_owned());
-    for target in &policy.targets {
-        args.extend(["--filter-platform".to_owned(), target.clone()]);
-    }
-    let json: Value = serde_json::from_str(&sh::output(&mut sh::cargo(&args))?)?;
-    let packages = json["packages"].as_array().context("cargo metadata: packages")?;
+    let packages = packages(&policy)?;
     let mut refused = Vec::new();
-    for package in packages {
-        let name = package["name"].as_str().unwrap_or_default();
-        if let Some(why) = refuse(&policy, name, package["license"].as_str()) {
-            let version = package["version"].as_str().unwrap_or_default();
-            refused.push(format!("{name} {version}: {why}"));
+    for (package, license) in &packages {
+        let name = package.split(' ').next().unwrap_or_default();
+        if let Some(why) = refuse(&policy, name, license) {
+            refused.push(format!("{package}: {why}"));
         }
     }
     if !refused.is_empty() {
@@ -84,8 +77,32 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-fn refuse(policy: &Policy, package: &str, license: Option<&str>) -> Option<String> {
-    let Some(license) = license else { return Some("names no licence".to_owned()) };
+/// Every package that a build, a test or a feature of ours takes in, with its licence. Asked of
+/// `cargo tree`: `cargo metadata` also lists optional packages that nothing switches on.
+fn packages(policy: &Policy) -> Result<BTreeSet<(String, String)>> {
+    let mut packages = BTreeSet::new();
+    let all = ["all".to_owned()];
+    let targets = if policy.targets.is_empty() { &all } else { policy.targets.as_slice() };
+    for target in targets {
+        let mut tree = sh::cargo(&["tree", "--workspace", "--all-features", "--prefix=none"]);
+        tree.args(["--format={p}|{l}", "--target", target]);
+        for line in sh::output(&mut tree)?.lines().filter(|line| !line.is_empty()) {
+            let (package, license) = line.split_once('|').unwrap_or((line, ""));
+            let name: Vec<&str> = package.split(' ').take(2).collect();
+            let license = license.trim_end_matches(" (*)").trim();
+            packages.insert((name.join(" "), license.to_owned()));
+        }
+    }
+    if packages.is_empty() {
+        bail!("cargo tree named no package");
+    }
+    Ok(packages)
+}
+
+fn refuse(policy: &Policy, package: &str, license: &str) -> Option<String> {
+    if license.is_empty() {
+        return Some("names no licence".to_owned());
+    }
     // older crates write `MIT/Apache-2.0`
     match Expression::parse_mode(license, ParseMode::LAX) {
         Err(error) => Some(format!("`{license}` is no SPDX expression: {error}")),
@@ -106,13 +123,13 @@ mod tests {
     fn expressions_are_judged() {
         let policy = Policy::read(POLICY).unwrap();
         assert_eq!(policy.targets, ["x86_64-unknown-linux-gnu"]);
-        let judge = |package, license| refuse(&policy, package, Some(license));
+        let judge = |package, license| refuse(&policy, package, license);
         assert_eq!(judge("a", "MIT OR GPL-3.0-only"), None);
         assert_eq!(judge("a", "MIT/Apache-2.0"), None);
         assert!(judge("a", "MIT AND GPL-3.0-only").is_some());
         assert!(judge("a", "Zlib").is_some());
         assert_eq!(judge("odd", "Zlib"), None);
         assert!(judge("a", "Apache-2.0 WITH LLVM-exception").is_some());
-        assert!(refuse(&policy, "a", None).is_some());
+        assert!(refuse(&policy, "a", "").is_some());
     }
 }
