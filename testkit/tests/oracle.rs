@@ -1,5 +1,7 @@
 //! The decoder against etherparse on generated frames.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 use etherparse::{LinkExtSlice, NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
 use framewalk_testkit::build::*;
 use proptest::prelude::*;
@@ -173,8 +175,8 @@ fn recipe() -> impl Strategy<Value = Recipe> {
         prop::collection::vec(any::<u8>(), 0..200),
         0..20usize,
     )
-        .prop_map(|(macs, vids, v4, addresses, ttl, transport, ports, tcp, payload, padding)| {
-            Recipe {
+        .prop_map(
+            |(macs, vids, v4, addresses, ttl, transport, ports, tcp, payload, padding)| Recipe {
                 macs,
                 vids,
                 v4,
@@ -186,8 +188,8 @@ fn recipe() -> impl Strategy<Value = Recipe> {
                 window: tcp.1,
                 payload,
                 padding,
-            }
-        })
+            },
+        )
 }
 
 proptest! {

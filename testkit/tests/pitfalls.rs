@@ -1,5 +1,7 @@
 //! The pitfalls decoders get wrong, one golden test each, numbered as in `docs/testing.md`.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 use std::net::Ipv4Addr;
 
 use capture::{Reader, Source};

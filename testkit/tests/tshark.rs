@@ -55,6 +55,16 @@ fn ethernet_tags_and_llc() {
         eth(0x88e7, &backbone(4711, 0x0800, &udp)),
         eth(0x88a8, &vlan(5, 0x88e7, &backbone(4711, 0x8100, &vlan(3, 0x0800, &udp)))),
         pad(eth(0x05f0, &[0xaa; 50])),
+        eth(0xd28b, &join(&[&[0, 1, 0, 0x10, 0, 0, 0, 1, 0, 0, 0, 2, 8, 0], &udp])),
+        join(&[
+            &[1, 0, 0x0c, 0, 0, 0],
+            &MAC_B,
+            &[0; 2],
+            &[0xaa, 0xaa, 3, 0, 0, 0x0c],
+            &[0; 6],
+            &eth(0x0800, &udp),
+            &[0; 4],
+        ]),
     ];
     // 13: tshark's 802.1ad walks the I-TAG without naming it; 14: Linux takes an undefined type as
     // an 802.3 length, tshark as data

@@ -214,6 +214,9 @@ fn packet(
 /// MAC header.
 pub(super) fn eth(w: &mut Walk<'_, '_>) -> Next {
     let Some(h) = w.take("eth", HEADER_BYTES) else { return Next::Data };
+    if let [1 | 3, 0, 0x0c, 0, 0, ..] = h {
+        return isl(w);
+    }
     let ty_or_len = be16(h, 12);
     let src = MacAddr::from_slice(&h[6..]);
     if !src.is_valid_source() {
@@ -222,6 +225,30 @@ pub(super) fn eth(w: &mut Walk<'_, '_>) -> Next {
     }
     w.push(HEADER_BYTES, LayerInfo::Eth { dst: MacAddr::from_slice(h), src, ty_or_len });
     next_type(ty_or_len)
+}
+
+/// Cisco's Inter-Switch Link: 26 bytes in front of a whole frame, a CRC of its own behind it. Its
+/// destination, 01-00-0C-00-00 or 03-00-0C-00-00 and type bits, is not a MAC header's.
+fn isl(w: &mut Walk<'_, '_>) -> Next {
+    if w.take("isl", 26).is_none() {
+        return Next::Data;
+    }
+    w.push(26, LayerInfo::Shim("isl"));
+    Next::Eth
+}
+
+/// Arista's timestamp header: subtype 1, version, 64 or 48 bits of time, then the original type.
+fn avsp(w: &mut Walk<'_, '_>) -> Next {
+    let Some(h) = w.take("avsp", 4) else { return Next::Data };
+    let length = match (be16(h, 0), be16(h, 2) & 0x00ff) {
+        (1, 0x10) => 14,
+        (1, 0x20) => 12,
+        _ => return Next::Named("avsp"),
+    };
+    let Some(h) = w.take("avsp", length) else { return Next::Data };
+    let ty = be16(h, length - 2);
+    w.push(length, LayerInfo::Shim("avsp"));
+    next_type(ty)
 }
 
 #[inline]
@@ -317,6 +344,7 @@ pub(super) fn by_type(w: &mut Walk<'_, '_>, ty: u16) -> Next {
         0x88e5 => macsec(w),
         0x6558 => Next::Eth,
         0x8870 => Next::Llc,
+        0xd28b => avsp(w),
         0x894f => Next::Nsh,
         _ => names::ethertype(ty).map_or(Next::Data, Next::Named),
     }

@@ -6,7 +6,10 @@ use super::{LayerInfo, names};
 /// UDP ports with a decoder of their own; also those whose sender may leave out the checksum over
 /// IPv6 (RFC 6935).
 pub(super) const fn is_tunnel_port(port: u16) -> bool {
-    matches!(port, 1701 | 2123 | 2152 | 3544 | 4341 | 4342 | 4500 | 4754 | 4789 | 4790 | 6081 | 6635)
+    matches!(
+        port,
+        1701 | 2123 | 2152 | 3544 | 4341 | 4342 | 4500 | 4754 | 4789 | 4790 | 6081 | 6635
+    )
 }
 
 /// By UDP port, the lower one first as it is more likely the service's.
