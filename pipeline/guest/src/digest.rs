@@ -2,7 +2,8 @@
 //!
 //! Not cryptographic: a digest tells apart runs that differ by accident, not by design. The hash
 //! is XXH3 (64 bits, seed 0) of the `xxhash-rust` crate, so that any other implementation of XXH3
-//! can repeat it; the tests compare it with the `twox-hash` crate.
+//! can repeat it; the tests compare it with the `twox-hash` crate. A multiply-and-fold of our own for
+//! frames of 60 bytes was tried and was no more than a tenth faster.
 
 use std::fmt;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};

@@ -16,6 +16,7 @@ impl Pattern {
         Self { seed }
     }
 
+    #[inline]
     fn word(self, index: u64) -> [u8; 8] {
         let mut z = self.seed.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -32,10 +33,12 @@ impl Pattern {
             head.copy_from_slice(&self.word(index)[skip..skip + head.len()]);
             index += 1;
         }
-        for piece in body.chunks_mut(8) {
-            piece.copy_from_slice(&self.word(index)[..piece.len()]);
+        let (words, last) = body.as_chunks_mut::<8>();
+        for word in words {
+            *word = self.word(index);
             index += 1;
         }
+        last.copy_from_slice(&self.word(index)[..last.len()]);
     }
 }
 

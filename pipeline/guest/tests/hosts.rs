@@ -73,8 +73,19 @@ fn no_free_slot_makes_the_stack_wait() {
     assert_eq!(cable.finish().dropped_total(), 0);
 }
 
+/// A sender that takes every slot as soon as it is free leaves none to a receiver whose memory is
+/// full: it must go on without.
 #[test]
-fn two_hosts_that_wait_for_each_other_go_on() {
+fn a_greedy_sender_does_not_lock_its_receiver_out() {
+    let mut small = config(2);
+    small.rx_buffers = 1;
+    let mut cable = Cable::new(config(1), small, pool(3), Mode::Credit);
+    cable.greedy = true;
+    transfer(cable, "10.0.0.2:9", MB / 10).1.finish();
+}
+
+#[test]
+fn two_hosts_with_one_buffer_each_echo_each_other() {
     let (mut a, mut b) = (config(1), config(2));
     (a.rx_buffers, b.rx_buffers, a.tx_frames, b.tx_frames) = (1, 1, 1, 1);
     let mut cable = Cable::new(a, b, pool(64), Mode::Credit);
