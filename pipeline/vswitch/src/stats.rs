@@ -30,10 +30,19 @@ pub struct VlanStats {
     pub bytes: u64,
 }
 
+/// References sent out by one port.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Tx {
+    pub(crate) frames: u64,
+    pub(crate) bytes: u64,
+}
+
 /// All counts of a switch.
 #[derive(Debug, Clone)]
 pub struct SwitchStats {
+    /// Everything but what goes out, which is kept apart: four ports to a cache line.
     pub(crate) ports: Box<[PortStats; PORTS_MAX]>,
+    pub(crate) tx: Box<[Tx; PORTS_MAX]>,
     pub(crate) vlans: Box<[VlanStats]>,
     /// Frames whose ingress port the switch does not have; dropped under `policy`.
     pub unknown_ingress: u64,
@@ -44,6 +53,7 @@ impl SwitchStats {
     pub(crate) fn new() -> Self {
         Self {
             ports: Box::new([PortStats::default(); PORTS_MAX]),
+            tx: Box::new([Tx::default(); PORTS_MAX]),
             vlans: vec![VlanStats::default(); 4096].into(),
             unknown_ingress: 0,
         }
@@ -51,7 +61,12 @@ impl SwitchStats {
 
     /// Counts of `port`; zeros if the switch has no such port.
     pub fn port(&self, port: PortId) -> PortStats {
-        self.ports.get(port.index()).copied().unwrap_or_default()
+        match (self.ports.get(port.index()), self.tx.get(port.index())) {
+            (Some(stats), Some(tx)) => {
+                PortStats { tx_frames: tx.frames, tx_bytes: tx.bytes, ..*stats }
+            }
+            _ => PortStats::default(),
+        }
     }
 
     /// Counts of VLAN `vid`.

@@ -4,7 +4,7 @@ use crate::config::{PortConfig, SwitchConfig, UnknownUnicast};
 use crate::fdb::{Fdb, FdbKey, HashKey, MAC_BITS, Tick};
 use crate::guard;
 use crate::stats::SwitchStats;
-use crate::table::{Lane, Tables};
+use crate::table::{Lane, MirrorLane, Tables};
 use crate::validate::{ConfigError, check};
 use crate::vlan::{Refused, Tag, TagAction, Tpid, VlanMode, be16, classify, egress_action, tag_of};
 use skb::{DropReason, LinkType, MacAddr, PORTS_MAX, Pool, PortId, PortSet, Skb, Verdict};
@@ -155,26 +155,24 @@ impl Vswitch {
             self.prefetch(pool, run, lane.pvid);
         }
         let mut bytes = 0;
-        let (mut plain_frames, mut plain_bytes) = (0, 0);
-        for (skb, place) in run.iter().zip(out) {
-            let frame = pool.frame(skb);
-            let len = u64::from(skb.origlen);
-            bytes += len;
-            *place = match self.plain_unicast(frame) {
-                Some((dst, src)) if lane.fast && skb.linktype == LinkType::ETHERNET => {
-                    plain_frames += 1;
-                    plain_bytes += len;
-                    self.forward_plain(&lane, ingress, (dst, src), now, len)
-                }
-                _ => self.forward_any(&lane, skb, frame, now),
+        let mut at = 0;
+        while let (Some(rest), Some(places)) = (run.get(at..), out.get_mut(at..))
+            && !rest.is_empty()
+        {
+            let (count, plain_bytes) = match lane.fast {
+                true => self.forward_plain(pool, &lane, rest, now, places),
+                false => (0, 0),
             };
+            bytes += plain_bytes;
+            if let (Some(skb), Some(place)) = (rest.get(count), places.get_mut(count)) {
+                bytes += u64::from(skb.origlen);
+                *place = self.forward_any(&lane, skb, pool.frame(skb), now);
+            }
+            at += count + 1;
         }
         let port = &mut self.stats.ports[ingress.index()];
         port.rx_frames += run.len() as u64;
         port.rx_bytes += bytes;
-        let vlan = &mut self.stats.vlans[usize::from(lane.pvid)];
-        vlan.frames += plain_frames;
-        vlan.bytes += plain_bytes;
     }
 
     fn prefetch(&self, pool: &Pool, run: &[Skb], pvid: u16) {
@@ -186,48 +184,59 @@ impl Vswitch {
         }
     }
 
-    /// Destination and source of a frame that is untagged, from a station and to a station.
-    #[inline(always)]
-    #[allow(clippy::needless_bitwise_bool)] // one branch for all, almost never taken
-    fn plain_unicast(&self, frame: &[u8]) -> Option<(u64, u64)> {
-        let (dst, src, ethertype_le) = header(frame)?;
-        let [a, b, c] = self.tables.tpids_le;
-        let tagged = (ethertype_le == a) | (ethertype_le == b) | (ethertype_le == c);
-        let odd = ((dst | src) & 1 != 0) | (src == 0) | tagged;
-        (!odd).then_some((dst, src))
-    }
-
-    /// The fast path: learn, look up, forward.
-    #[inline(always)]
+    /// The fast path: untagged frames from a known station to another known one, until one that
+    /// is anything else. Writes nothing but decisions and counts; how many, and their bytes.
     fn forward_plain(
         &mut self,
+        pool: &Pool,
         lane: &Lane,
-        ingress: PortId,
-        (dst, src): (u64, u64),
+        run: &[Skb],
         now: Tick,
-        len: u64,
-    ) -> Decision {
-        if lane.learn {
-            self.fdb.learn(FdbKey::from_bits(lane.pvid, src), ingress, now);
-        }
-        let found = self.fdb.lookup(FdbKey::from_bits(lane.pvid, dst), now);
-        if let Some(port) = found
-            && lane.reach_untagged.contains(port)
-        {
-            let port_stats = &mut self.stats.ports[port.index() & (PORTS_MAX - 1)];
-            port_stats.tx_frames += 1;
-            port_stats.tx_bytes += len;
+        out: &mut [Decision],
+    ) -> (usize, u64) {
+        let Some(ingress) = run.first().map(|skb| skb.ingress) else { return (0, 0) };
+        let probe = self.fdb.probe(ingress, now);
+        let Lane { pvid, learn, reach_untagged, retag_untagged, .. } = *lane;
+        let [a, b, c] = self.tables.tpids_le;
+        let tag = |ethertype| ethertype == a || ethertype == b || ethertype == c;
+        let mirrors = &self.tables.mirrors[..];
+        let (mut count, mut bytes) = (0, 0);
+        for (skb, place) in run.iter().zip(out) {
+            let Some((dst, src, ethertype)) = header(pool.frame(skb)) else { break };
+            let group = (dst | src) & 1 != 0;
+            let tagged = ethertype != IPV4_LE && tag(ethertype);
+            if group || src == 0 || tagged || skb.linktype != LinkType::ETHERNET {
+                break;
+            }
+            if learn && !probe.known(FdbKey::from_bits(pvid, src)) {
+                break;
+            }
+            let Some(port) = probe.port_of(FdbKey::from_bits(pvid, dst)) else { break };
+            if !reach_untagged.contains(port) {
+                break;
+            }
+            let len = u64::from(skb.origlen);
+            let tx = &mut self.stats.tx[port.index() % PORTS_MAX];
+            tx.frames += 1;
+            tx.bytes += len;
             let to = PortSet::only(port);
-            let mirror = self.mirror_of(ingress, to);
-            let retag = to.and(lane.retag_untagged);
-            return Decision { verdict: Verdict::Forward(to), mirror, retag };
+            let mirror = if mirrors.is_empty() {
+                PortSet::EMPTY
+            } else {
+                mirror_of(mirrors, &mut self.stats, ingress, to)
+            };
+            let retag = to.and(retag_untagged);
+            *place = Decision { verdict: Verdict::Forward(to), mirror, retag };
+            count += 1;
+            bytes += len;
         }
-        let admitted = Admitted { vid: lane.pvid, tag: Tag::Untagged, dst, src };
-        let routed = self.route(lane, &admitted, found, lane.reach);
-        self.conclude(lane, ingress, &admitted, routed, len)
+        let vlan = &mut self.stats.vlans[usize::from(pvid)];
+        vlan.frames += count as u64;
+        vlan.bytes += bytes;
+        (count, bytes)
     }
 
-    /// Everything else: tagged frames, groups, guarded ports, and what must be dropped.
+    /// Every frame: new stations, tagged frames, groups, guarded ports, and what must be dropped.
     #[inline(never)]
     fn forward_any(&mut self, lane: &Lane, skb: &Skb, frame: &[u8], now: Tick) -> Decision {
         let ingress = skb.ingress;
@@ -345,11 +354,11 @@ impl Vswitch {
     ) -> Decision {
         let to = routed.unwrap_or(PortSet::EMPTY);
         for port in to {
-            let port = &mut self.stats.ports[port.index()];
-            port.tx_frames += 1;
-            port.tx_bytes += len;
+            let tx = &mut self.stats.tx[port.index()];
+            tx.frames += 1;
+            tx.bytes += len;
         }
-        let mirror = self.mirror_of(ingress, to);
+        let mirror = mirror_of(&self.tables.mirrors, &mut self.stats, ingress, to);
         match routed {
             Ok(to) => {
                 let retag = self.retag(lane, admitted, to);
@@ -378,34 +387,33 @@ impl Vswitch {
         let tpids = (lane.tpid, config.tpid);
         egress_action(tag, vid, tpids, &config.vlan, config.keep_priority_tag)
     }
-
-    /// Ends of mirror sessions that a frame from `ingress` to `to` belongs to.
-    #[inline(always)]
-    fn mirror_of(&mut self, ingress: PortId, to: PortSet) -> PortSet {
-        if self.tables.mirrors.is_empty() {
-            return PortSet::EMPTY;
-        }
-        self.mirror_slow(ingress, to)
-    }
-
-    fn mirror_slow(&mut self, ingress: PortId, to: PortSet) -> PortSet {
-        let sessions = self.tables.mirrors.iter();
-        let hit = sessions.filter(|m| m.ingress.contains(ingress) || !m.egress.and(to).is_empty());
-        let mirror: PortSet = hit.map(|session| session.destination).collect();
-        let mirror = PortSet(mirror.without(ingress).0 & !to.0);
-        for port in mirror {
-            self.stats.ports[port.index()].mirrored += 1;
-        }
-        mirror
-    }
 }
+
+/// Ends of mirror sessions that a frame from `ingress` to `to` belongs to, counted.
+fn mirror_of(
+    sessions: &[MirrorLane],
+    stats: &mut SwitchStats,
+    ingress: PortId,
+    to: PortSet,
+) -> PortSet {
+    let hit = |m: &&MirrorLane| m.ingress.contains(ingress) || !m.egress.and(to).is_empty();
+    let ends: PortSet = sessions.iter().filter(hit).map(|session| session.destination).collect();
+    let mirror = PortSet(ends.without(ingress).0 & !to.0);
+    for port in mirror {
+        stats.ports[port.index()].mirrored += 1;
+    }
+    mirror
+}
+
+/// EtherType of IPv4 as [`header`] loads it: never a tag, so the usual frame needs one comparison.
+const IPV4_LE: u16 = 0x0800_u16.swap_bytes();
 
 /// Destination, source (MAC bits as in [`FdbKey`]) and EtherType as it lies on the wire, loaded
 /// little-endian. `None` below 14 bytes.
 #[inline(always)]
 fn header(frame: &[u8]) -> Option<(u64, u64, u16)> {
-    let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1] = *frame.first_chunk::<14>()?;
-    let first = u64::from_le_bytes([d0, d1, d2, d3, d4, d5, s0, s1]);
-    let second = u64::from_le_bytes([s0, s1, s2, s3, s4, s5, t0, t1]);
+    let header = frame.first_chunk::<14>()?;
+    let first = u64::from_le_bytes(*header.first_chunk::<8>()?);
+    let second = u64::from_le_bytes(*header.last_chunk::<8>()?);
     Some((first & MAC_BITS, second & MAC_BITS, (second >> 48) as u16))
 }

@@ -19,7 +19,7 @@ const TICK_SHIFT: u32 = 16;
 const PASSED_SHIFT: u32 = 48;
 
 /// Four entries; a key of 0 is free ([`FdbKey`](super::FdbKey)s have bit 63 set).
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(64))]
 pub(super) struct Bucket {
     pub(super) keys: [u64; WAYS],
@@ -40,9 +40,16 @@ impl Bucket {
         way & (WAYS - 1)
     }
 
-    /// A free way.
-    pub(super) fn way_free(&self) -> Option<usize> {
-        self.keys.iter().position(|&key| key == 0)
+    /// The value of `key` if it is in this bucket.
+    #[inline(never)]
+    pub(super) fn value(&self, key: u64) -> Option<u64> {
+        let way = self.way(key);
+        (self.keys[way] == key).then(|| self.vals[way])
+    }
+
+    /// A free way, `home` if it is.
+    pub(super) fn way_free(&self, home: usize) -> Option<usize> {
+        (0..WAYS).map(|step| (home + step) % WAYS).find(|&way| self.keys[way] == 0)
     }
 
     /// Writes an entry and leaves the bucket's own count alone.

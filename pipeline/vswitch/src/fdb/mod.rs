@@ -1,11 +1,12 @@
 //! The forwarding database: which port a station was last heard on, by (VID, MAC).
 //!
 //! Theory of operation. One table of buckets, each exactly one cache line with four entries.
-//! An entry's home bucket comes from a keyed hash; all four keys of a bucket are compared without
-//! a branch, so a hit costs one cache line and one well-predicted branch. A bucket that is full
+//! A keyed hash gives an entry its home: a bucket and a way in it. Most entries lie there, so a
+//! hit costs one comparison; the others lie in another way of the bucket, on the same line.
+//! [`Probe`] holds what the common case needs for a whole burst. A bucket that is full
 //! passes entries on to the next one and counts how many it has passed (so a miss knows when to
-//! stop, and removal leaves no tombstones). The table starts at 64 KiB, which keeps a small
-//! network in the nearest caches, and doubles up to the stated capacity; large tables are
+//! stop, and removal leaves no tombstones). The table starts at 256 KiB, of which a
+//! small network uses a line per station, and doubles up to the stated capacity; large tables are
 //! prefetched for a whole burst first ([`Fdb::prefetch`]).
 //!
 //! Nothing a station sends can evict an entry of another port or a static one: a port over its
@@ -20,12 +21,14 @@
 
 mod bucket;
 mod key;
+mod probe;
 #[cfg(test)]
 mod tests;
 
 use bucket::{Bucket, ENTRY, STATIC, pack};
 pub(crate) use key::MAC_BITS;
 pub use key::{FdbKey, HashKey, Tick};
+pub use probe::Probe;
 use skb::{PORTS_MAX, PortId};
 
 /// Default ageing time, milliseconds (IEEE 802.1Q table 8-6: 300 s).
@@ -38,12 +41,12 @@ pub const CAPACITY_DEFAULT: usize = 65_536;
 pub const CAPACITY_MAX: usize = 1 << 20;
 
 const WAYS: usize = 4;
-const BUCKETS_MIN: usize = 1024;
+const BUCKETS_MIN: usize = 4096;
 /// Buckets an entry may lie away from its home, so that no crafted set of addresses makes a
 /// lookup long.
 const PROBES_MAX: usize = 16;
 /// Tables above this many bytes no longer stay in the nearest caches: prefetch pays.
-const PREFETCH_BYTES: usize = 128 << 10;
+const PREFETCH_BYTES: usize = 256 << 10;
 /// Buckets swept per call at most.
 const SWEEP_MAX: usize = 4096;
 
@@ -152,7 +155,7 @@ pub struct FdbEntry {
 /// The table. See the module text.
 pub struct Fdb {
     buckets: Box<[Bucket]>,
-    /// 64 minus log2 of the number of buckets.
+    /// 64 minus log2 of the number of entries there are places for.
     shift: u32,
     buckets_max: usize,
     capacity: usize,
@@ -257,7 +260,7 @@ impl Fdb {
 
     #[inline(always)]
     fn home(&self, key: FdbKey) -> usize {
-        (self.key.hash(key.0) >> self.shift) as usize
+        (self.key.hash(key.0) >> self.shift) as usize / WAYS
     }
 
     /// The port behind which `key` lives, unless its entry is too old.
@@ -569,16 +572,17 @@ fn buckets_for(capacity: usize) -> usize {
 }
 
 fn shift_for(buckets: usize) -> u32 {
-    u64::BITS - buckets.trailing_zeros()
+    u64::BITS - (buckets * WAYS).trailing_zeros()
 }
 
 /// Puts an entry into the first bucket with room from its home on. `false` if none is near.
 fn place(table: &mut [Bucket], shift: u32, hash: HashKey, key: u64, value: u64) -> bool {
-    let home = (hash.hash(key) >> shift) as usize;
+    let slot = (hash.hash(key) >> shift) as usize;
+    let home = slot / WAYS;
     let mask = table.len() - 1;
     for probe in 0..PROBES_MAX {
         let at = (home + probe) & mask;
-        let way = table[at].way_free();
+        let way = table[at].way_free(slot % WAYS);
         if let Some(way) = way {
             table[at].set(way, key, value);
             for passing in 0..probe {

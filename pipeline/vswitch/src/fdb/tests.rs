@@ -33,6 +33,9 @@ fn learns_moves_and_keeps_vlans_apart() {
     assert_eq!(fdb.learn(key(1), P1, T0), Learned::New);
     assert_eq!(fdb.learn(key(1), P1, T0), Learned::Known);
     assert_eq!(fdb.lookup(key(1), T0), Some(P1));
+    assert!(fdb.probe(P1, T0).known(key(1)) && !fdb.probe(P2, T0).known(key(1)));
+    assert_eq!(fdb.probe(P2, T0).port_of(key(1)), Some(P1));
+    assert_eq!(fdb.probe(P2, Tick(1 << 20)).port_of(key(1)), None);
     assert_eq!(fdb.lookup(FdbKey::new(2, mac(1)), T0), None);
     assert_eq!(fdb.learn(key(1), P2, T0), Learned::Moved);
     assert_eq!(fdb.lookup(key(1), T0), Some(P2));
@@ -128,13 +131,13 @@ fn a_full_table_refuses_and_counts() {
 fn grows_by_doubling_and_forgets_nothing() {
     let mut fdb = fdb(CAPACITY_MAX);
     let small = fdb.bytes();
-    assert_eq!(small, 64 << 10);
+    assert_eq!(small, 256 << 10);
     for n in 0..200_000 {
         assert_eq!(fdb.learn(key(n), PortId(n as u8 & 63), T0), Learned::New);
     }
     assert!((0..200_000).all(|n| fdb.lookup(key(n), T0) == Some(PortId(n as u8 & 63))));
     assert_eq!(fdb.iter().count(), 200_000);
-    assert!(fdb.stats().grown >= 7 && fdb.bytes() <= 200_000 * 64, "{}", fdb.bytes());
+    assert!(fdb.stats().grown >= 5 && fdb.bytes() <= 200_000 * 64, "{}", fdb.bytes());
 }
 
 #[test]
