@@ -10,7 +10,7 @@ use pipeline::engine::{Engine, EngineConfig, Port, PortMode};
 use pipeline::guest::{CountingSink, Digest, FrameDigest};
 use pipeline::nic::Generator;
 use pipeline::skb::trace::{NoTrace, StampTrace, Tracer};
-use pipeline::skb::{Ledger, Pool, PoolConfig, PortId};
+use pipeline::skb::{BURST_MAX, Ledger, Pool, PoolConfig, PortId};
 use pipeline::vswitch::fdb::HashKey;
 use pipeline::vswitch::{PortConfig, SwitchConfig, SwitchType, Vswitch};
 use pipeline::{Endpoint, StageLatency};
@@ -38,7 +38,9 @@ fn port_of(n: usize) -> PortId {
 pub fn templates() -> Vec<(PortId, Vec<u8>)> {
     (0..FRAMES)
         .map(|i| {
-            let source = i % MACS;
+            // bursts of 64 from one guest, then 64 from the other, as two NICs are polled in turn
+            let (burst, place) = (i / BURST_MAX, i % BURST_MAX);
+            let source = (burst / 2 * BURST_MAX + place) * 2 % MACS + burst % 2;
             // an odd step keeps the two ends with different guests; the second term makes the
             // four frames of one source go to four destinations
             let target = (source + 1 + 2 * ((i / MACS) * 37 + source * 5)) % MACS;

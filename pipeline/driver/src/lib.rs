@@ -133,7 +133,7 @@ mod tests {
         }
         for expected in [64, 64, 22, 0] {
             assert_eq!(driver.poll(&pool, &mut burst), expected);
-            pool.free_burst(&mut burst);
+            pool.free_burst(&mut burst, 0);
         }
         let stats = driver.stats();
         assert_eq!((stats.interrupts, stats.polls, stats.polls_full), (1, 3, 2));

@@ -41,7 +41,7 @@ impl<D: Digest> CountingSink<D> {
     #[inline(always)]
     fn see(&mut self, pool: &Pool, skb: &Skb) {
         let frame = pool.frame(skb);
-        let behind = pool.frags_len(skb);
+        let behind = if skb.is_linear() { 0 } else { pool.frags_len(skb) };
         self.bytes += (frame.len() + behind) as u64;
         if D::ON {
             if behind == 0 {
@@ -78,6 +78,17 @@ impl<D: Digest> Sink for CountingSink<D> {
     }
 
     #[inline]
+    fn deliver_picks(&mut self, pool: &mut Pool, burst: &Burst, picks: &[u8], ledger: &mut Ledger) {
+        for &place in picks {
+            if let Some(skb) = burst.get(usize::from(place)) {
+                self.see(pool, skb);
+            }
+        }
+        self.frames += picks.len() as u64;
+        ledger.delivered += picks.len() as u64;
+    }
+
+    #[inline]
     fn deliver_burst(&mut self, pool: &mut Pool, burst: &mut Burst, ledger: &mut Ledger) {
         for skb in burst.iter() {
             self.see(pool, skb);
@@ -85,7 +96,7 @@ impl<D: Digest> Sink for CountingSink<D> {
         let count = burst.len() as u64;
         self.frames += count;
         ledger.delivered += count;
-        pool.free_burst(burst);
+        pool.free_burst(burst, 0);
     }
 }
 

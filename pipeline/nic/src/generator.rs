@@ -4,7 +4,7 @@
 //! slot out once more: no byte moves and nothing is allocated. A slot that is still on its way is
 //! not lent again before it has come back, so a slow path slows the generator and loses nothing.
 
-use skb::{CopyReason, Ledger, Nic, Pool, PortId, Ring, RxDesc, RxStatus, Slot};
+use skb::{CopyReason, Ledger, Nic, Pool, PortId, Ring, RxDesc, RxStatus, Template};
 
 /// The generator cannot hold its templates.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,18 +32,10 @@ pub enum GeneratorError {
     },
 }
 
-/// A template in its slot.
-#[derive(Debug)]
-struct Resident {
-    slot: Slot,
-    len: u32,
-    ingress: PortId,
-}
-
 /// Sends its templates round and round.
 #[derive(Debug)]
 pub struct Generator {
-    residents: Vec<Resident>,
+    templates: Vec<Template>,
     next: usize,
     id: u64,
     left: u64,
@@ -61,7 +53,7 @@ impl Generator {
         gap_ns: u32,
     ) -> Result<Self, GeneratorError> {
         let count = templates.len();
-        let mut residents = Vec::with_capacity(count);
+        let mut written = Vec::with_capacity(count);
         for (index, (ingress, bytes)) in templates.enumerate() {
             let slots = pool.slots();
             let no_slot = GeneratorError::NoSlot { index, templates: count, slots };
@@ -72,9 +64,12 @@ impl Generator {
                 None => return Err(GeneratorError::TooLong { index, len: bytes.len(), max }),
             }
             pool.count_copy(CopyReason::Generator);
-            residents.push(Resident { slot, len: bytes.len() as u32, ingress });
+            match pool.template(slot, bytes.len(), ingress) {
+                Some(template) => written.push(template),
+                None => return Err(GeneratorError::TooLong { index, len: bytes.len(), max }),
+            }
         }
-        Ok(Self { residents, next: 0, id: 0, left: frames, time_ns: 0, gap_ns: i64::from(gap_ns) })
+        Ok(Self { templates: written, next: 0, id: 0, left: frames, time_ns: 0, gap_ns: i64::from(gap_ns) })
     }
 
     /// Frames still to send.
@@ -97,34 +92,30 @@ impl Nic for Generator {
         budget: usize,
         ledger: &mut Ledger,
     ) -> RxStatus {
-        if self.left == 0 || self.residents.is_empty() {
+        if self.left == 0 || self.templates.is_empty() {
             return RxStatus::Done;
         }
         let want = (budget.min(ring.room()) as u64).min(self.left);
+        let (mut id, mut time_ns) = (self.id, self.time_ns);
         let mut made = 0;
         while made < want {
-            let resident = &self.residents[self.next];
-            if pool.lent(&resident.slot) != 0 {
-                break;
-            }
-            let Some(mut desc) = pool.lend(&resident.slot, resident.len as usize, resident.ingress)
-            else {
-                break;
-            };
+            let template = &self.templates[self.next];
+            let Some(mut desc) = pool.lend_template(template) else { break };
             self.next += 1;
-            if self.next == self.residents.len() {
+            if self.next == self.templates.len() {
                 self.next = 0;
             }
             made += 1;
-            self.id += 1;
-            self.time_ns += self.gap_ns;
-            desc.id = self.id;
-            desc.time_ns = self.time_ns;
+            id += 1;
+            time_ns += self.gap_ns;
+            desc.id = id;
+            desc.time_ns = time_ns;
             if let Err(desc) = ring.push(desc) {
                 pool.free_desc(desc);
                 break;
             }
         }
+        (self.id, self.time_ns) = (id, time_ns);
         self.left -= made;
         ledger.frames_in += made;
         if made > 0 { RxStatus::Active } else { RxStatus::Idle }

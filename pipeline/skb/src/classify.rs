@@ -42,5 +42,5 @@ pub fn classify(pool: &Pool, skb: &mut Skb) {
 /// `br_dev_queue_push_xmit`). The bytes never moved.
 #[inline]
 pub fn push_mac_header(skb: &mut Skb) {
-    skb.data = skb.head + skb.mac;
+    skb.data = skb.mac;
 }

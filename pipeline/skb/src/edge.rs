@@ -41,6 +41,18 @@ pub trait Sink {
         let _ = (pool, ledger);
     }
 
+    /// Takes the frames at the places `picks` of `burst`, in that order, counting them. The caller
+    /// keeps its references; a sink that needs a frame for longer shares it.
+    fn deliver_picks(&mut self, pool: &mut Pool, burst: &Burst, picks: &[u8], ledger: &mut Ledger) {
+        for &place in picks {
+            if let Some(skb) = burst.get(usize::from(place)) {
+                let shared = pool.share(skb);
+                self.deliver(pool, shared, ledger);
+            }
+        }
+        self.flush(pool, ledger);
+    }
+
     /// Delivers a whole burst.
     fn deliver_burst(&mut self, pool: &mut Pool, burst: &mut Burst, ledger: &mut Ledger) {
         for skb in burst.drain(..) {

@@ -76,6 +76,24 @@ pub fn locate(linktype: LinkType, bytes: &[u8]) -> Located {
 /// Locates in an Ethernet frame.
 #[inline]
 pub fn locate_ethernet(bytes: &[u8]) -> Located {
+    // Most frames: untagged IPv4 with a 20-byte header that is no fragment.
+    if let Some(head) = bytes.first_chunk::<35>()
+        && [head[12], head[13], head[14]] == [0x08, 0x00, 0x45]
+        && u16::from_be_bytes([head[20], head[21]]) & 0x3fff == 0
+    {
+        return Located {
+            ethertype: 0x0800,
+            l3: 14,
+            l4: 34,
+            kind: L3::Ipv4,
+            ip_proto: head[23],
+            ..Located::default()
+        };
+    }
+    locate_any_ethernet(bytes)
+}
+
+fn locate_any_ethernet(bytes: &[u8]) -> Located {
     let Some(header) = bytes.first_chunk::<14>() else { return Located::default() };
     let ethertype = u16::from_be_bytes([header[12], header[13]]);
     if is_vlan_tpid(ethertype) {

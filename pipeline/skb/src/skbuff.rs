@@ -41,45 +41,37 @@ pub enum IpSummed {
 
 /// A frame descriptor in an rx ring: what a NIC knows when the bytes have arrived in a buffer.
 ///
-/// Owns one reference to its buffer; a driver turns it into an [`Skb`] with
-/// [`Pool::build_skb`](crate::Pool::build_skb), or gives it back with
-/// [`Pool::free_desc`](crate::Pool::free_desc).
+/// Its fields are those of the [`Skb`] that a driver makes of it with
+/// [`Pool::build_skb`](crate::Pool::build_skb): one cache line, so that building moves the line and
+/// computes nothing. Owns one reference to its buffer; a driver that will not take it gives it back
+/// with [`Pool::free_desc`](crate::Pool::free_desc).
 #[derive(Debug)]
 #[must_use = "owns a buffer reference: build an skb from it or free it"]
-pub struct RxDesc {
-    pub(crate) buf: BufId,
-    /// Where the frame starts in pool memory.
-    pub(crate) data: u32,
-    /// Bytes of the frame present.
-    pub(crate) len: u32,
-    /// Bytes the frame had.
-    pub origlen: u32,
-    /// Receive time, nanoseconds since the epoch.
-    pub time_ns: i64,
-    /// Identity of the frame along the whole path (pcapng `epb_packetid`).
-    pub id: u64,
-    /// Link type of the record.
-    pub linktype: LinkType,
-    /// The port the NIC is plugged into.
-    pub ingress: PortId,
-    /// What the sender left undone or the NIC has done about the L4 checksum.
-    pub ip_summed: IpSummed,
-    /// Segment size of a super-frame that the sender left unsegmented, else 0.
-    pub gso_size: u16,
-}
+pub struct RxDesc(pub(crate) Skb);
 
 impl RxDesc {
-    /// The buffer the bytes lie in.
-    pub fn buf(&self) -> BufId {
-        self.buf
-    }
-
     /// Takes times, lengths and link type from a capture record.
     pub fn set_meta(&mut self, meta: &FrameMeta) {
         self.origlen = meta.origlen;
         self.time_ns = meta.time_ns.unwrap_or(0);
         self.id = meta.number;
         self.linktype = meta.linktype;
+    }
+}
+
+impl std::ops::Deref for RxDesc {
+    type Target = Skb;
+
+    #[inline(always)]
+    fn deref(&self) -> &Skb {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for RxDesc {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut Skb {
+        &mut self.0
     }
 }
 
@@ -106,7 +98,7 @@ pub struct Skb {
     pub time_ns: i64,
     /// Identity of the frame along the whole path (pcapng `epb_packetid`), the same in clones.
     pub id: u64,
-    /// Offset of the MAC header from `head`; equal to `data` until the header is pulled.
+    /// Where the MAC header is; equal to `data` until the header is pulled.
     pub(crate) mac: u32,
     /// First fragment of a super-frame plus one; 0 = linear.
     pub(crate) frags: u32,
@@ -133,14 +125,48 @@ pub struct Skb {
 }
 
 const _: () = assert!(size_of::<Skb>() == 64 && align_of::<Skb>() == 64);
-const _: () = assert!(size_of::<Option<RxDesc>>() <= 48);
+const _: () = assert!(size_of::<Option<RxDesc>>() == 64);
 
 impl Skb {
+    /// A descriptor that names no buffer and owns no reference: what stays in a burst at the place
+    /// of a frame that was taken out. It has no bytes and must not be freed.
+    #[inline]
+    pub const fn hollow() -> Self {
+        Self {
+            buf: BufId(std::num::NonZeroU32::MAX),
+            head: 0,
+            data: 0,
+            tail: 0,
+            end: 0,
+            origlen: 0,
+            time_ns: 0,
+            id: 0,
+            mac: 0,
+            frags: 0,
+            ethertype: 0,
+            vlan_tci: 0,
+            network: 0,
+            transport: 0,
+            gso_size: 0,
+            linktype: LinkType(0),
+            ip_proto: 0,
+            ingress: PortId(0),
+            pkt_type: PktType::OtherHost,
+            ip_summed: IpSummed::None,
+        }
+    }
+
     /// Bytes in view, `tail - data`.
     #[inline]
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         (self.tail - self.data) as usize
+    }
+
+    /// Whether all bytes lie in the linear part: no fragments.
+    #[inline]
+    pub fn is_linear(&self) -> bool {
+        self.frags == 0
     }
 
     /// Free bytes before the bytes in view.
@@ -169,7 +195,7 @@ impl Skb {
     /// Bytes between the MAC header and `data`: 14 after `eth_type_trans` pulled the header.
     #[inline]
     pub fn pulled(&self) -> usize {
-        (self.data - self.head).saturating_sub(self.mac) as usize
+        self.data.saturating_sub(self.mac) as usize
     }
 
     /// Moves `data` forward: the bytes stay, only the view moves. `false` if fewer are in view.

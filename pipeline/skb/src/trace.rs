@@ -100,8 +100,8 @@ impl Tracer for StampTrace {
     const ON: bool = true;
 
     #[inline(always)]
-    fn arrived(&mut self, _: &Pool, desc: &RxDesc) {
-        self.stamp(Stage::Nic, desc.id, desc.len, 0);
+    fn arrived(&mut self, pool: &Pool, desc: &RxDesc) {
+        self.stage(Stage::Nic, pool, desc);
     }
 
     #[inline(always)]

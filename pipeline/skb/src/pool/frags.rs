@@ -107,7 +107,7 @@ impl Pool {
         };
         let mut next = 0;
         for frag in chain.into_iter().rev() {
-            self.refs[frag.buf.0 as usize] += 1;
+            self.refs[frag.buf.index()] += 1;
             next = self.frags.put(Frag { next, ..frag });
         }
         next

@@ -19,8 +19,9 @@ mod tag;
 pub use frags::Frags;
 use frags::FragTable;
 
-use crate::{Burst, CopyReason, IpSummed, PktType, PortId, RxDesc, Skb};
+use crate::{Burst, CopyReason, PortId, RxDesc, Skb};
 use bytemuck::{Pod, Zeroable};
+use std::num::NonZeroU32;
 
 const LINE: usize = 64;
 
@@ -29,9 +30,26 @@ const LINE: usize = 64;
 #[repr(C, align(64))]
 struct Line([u8; LINE]);
 
-/// Index of a buffer: a slot or a block.
+/// Number of a buffer, from 1: the slots, then the blocks.
+///
+/// Never 0, so that an empty place in a ring of descriptors takes no byte more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct BufId(pub(crate) u32);
+pub struct BufId(pub(crate) NonZeroU32);
+
+impl BufId {
+    #[inline(always)]
+    const fn index(self) -> usize {
+        self.0.get() as usize
+    }
+
+    /// Buffer `number`, from 1; 0 counts as 1.
+    const fn number(number: u32) -> Self {
+        match NonZeroU32::new(number) {
+            Some(number) => Self(number),
+            None => Self(NonZeroU32::MIN),
+        }
+    }
+}
 
 /// Sizes of a [`Pool`]. All in bytes or buffers; nothing grows later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +88,11 @@ pub enum PoolError {
 #[derive(Debug)]
 #[must_use = "owns a slot: commit it or free it"]
 pub struct Slot(BufId);
+
+/// A frame in a slot that its keeper lends out again and again; never itself a frame in flight.
+#[derive(Debug)]
+#[must_use = "owns a slot"]
+pub struct Template(RxDesc);
 
 /// A block in its reader's hands.
 #[derive(Debug)]
@@ -128,14 +151,14 @@ impl Pool {
         let buffers = slots + config.blocks as u32;
         Ok(Self {
             mem: Mem(bytemuck::allocation::zeroed_slice_box(bytes as usize / LINE)),
-            refs: vec![0; buffers as usize],
+            refs: vec![0; buffers as usize + 1],
             slots,
             stride: stride as u32,
             headroom: config.headroom as u32,
             block_base: slot_bytes as u32,
             block_size: block_size as u32,
-            free_slots: (0..slots).rev().map(BufId).collect(),
-            free_blocks: (slots..buffers).rev().map(BufId).collect(),
+            free_slots: (1..=slots).rev().map(BufId::number).collect(),
+            free_blocks: (slots + 1..=buffers).rev().map(BufId::number).collect(),
             frags: FragTable::default(),
             held: 0,
             copies: [0; CopyReason::COUNT],
@@ -186,21 +209,22 @@ impl Pool {
     /// Whether `buf` is a slot (a block otherwise).
     #[inline]
     pub fn is_slot(&self, buf: BufId) -> bool {
-        buf.0 < self.slots
+        buf.0.get() <= self.slots
     }
 
     /// References to `buf`: Linux's `dataref` for the bytes.
     #[inline]
     pub fn refs(&self, buf: BufId) -> u32 {
-        self.refs[buf.0 as usize]
+        self.refs[buf.index()]
     }
 
     #[inline]
     fn bounds(&self, buf: BufId) -> (u32, u32) {
-        if buf.0 < self.slots {
-            (buf.0 * self.stride, (buf.0 + 1) * self.stride)
+        let number = buf.0.get();
+        if number <= self.slots {
+            ((number - 1) * self.stride, number * self.stride)
         } else {
-            let base = self.block_base + (buf.0 - self.slots) * self.block_size;
+            let base = self.block_base + (number - 1 - self.slots) * self.block_size;
             (base, base + self.block_size)
         }
     }
@@ -211,7 +235,7 @@ impl Pool {
     #[inline]
     pub fn alloc_slot(&mut self) -> Option<Slot> {
         let buf = self.free_slots.pop()?;
-        self.refs[buf.0 as usize] = 1;
+        self.refs[buf.index()] = 1;
         Some(Slot(buf))
     }
 
@@ -234,13 +258,22 @@ impl Pool {
         Some(desc)
     }
 
-    /// Hands out a frame of `len` bytes in a slot that the NIC keeps: one more reference.
-    #[inline]
-    pub fn lend(&mut self, slot: &Slot, len: usize, ingress: PortId) -> Option<RxDesc> {
-        let desc = self.slot_desc(slot, len, ingress)?;
-        self.refs[slot.0.0 as usize] += 1;
+    /// Makes the first `len` written bytes of a slot a template: a frame that can be lent out
+    /// again and again. `None` if longer than the slot.
+    pub fn template(&mut self, slot: Slot, len: usize, ingress: PortId) -> Option<Template> {
+        self.slot_desc(&slot, len, ingress).map(Template)
+    }
+
+    /// Hands a template's frame out; `None` while it is still on its way.
+    #[inline(always)]
+    pub fn lend_template(&mut self, template: &Template) -> Option<RxDesc> {
+        let refs = &mut self.refs[template.0.buf.index()];
+        if *refs != 1 {
+            return None;
+        }
+        *refs = 2;
         self.held += 1;
-        Some(desc)
+        Some(RxDesc(Skb { ..template.0.0 }))
     }
 
     #[inline]
@@ -248,24 +281,9 @@ impl Pool {
         if len > (self.stride - self.headroom) as usize {
             return None;
         }
-        Some(RxDesc {
-            buf: slot.0,
-            data: slot.0.0 * self.stride + self.headroom,
-            len: len as u32,
-            origlen: len as u32,
-            time_ns: 0,
-            id: 0,
-            linktype: crate::LinkType::ETHERNET,
-            ingress,
-            ip_summed: IpSummed::None,
-            gso_size: 0,
-        })
-    }
-
-    /// References to a kept slot beside the keeper's own.
-    #[inline]
-    pub fn lent(&self, slot: &Slot) -> u32 {
-        self.refs(slot.0) - 1
+        let (head, end) = self.bounds(slot.0);
+        let data = head + self.headroom;
+        Some(desc(slot.0, [head, data, data + len as u32, end], ingress))
     }
 
     /// Gives an unused slot back.
@@ -278,7 +296,7 @@ impl Pool {
     /// Takes a free block, or `None` when frames still lie in all of them.
     pub fn alloc_block(&mut self) -> Option<Block> {
         let buf = self.free_blocks.pop()?;
-        self.refs[buf.0 as usize] = 1;
+        self.refs[buf.index()] = 1;
         Some(Block(buf))
     }
 
@@ -311,20 +329,12 @@ impl Pool {
             return None;
         }
         let (base, _) = self.bounds(block.0);
-        self.refs[block.0.0 as usize] += 1;
+        self.refs[block.0.index()] += 1;
         self.held += 1;
-        Some(RxDesc {
-            buf: block.0,
-            data: base + offset as u32,
-            len: len as u32,
-            origlen: len as u32,
-            time_ns: 0,
-            id: 0,
-            linktype: crate::LinkType::ETHERNET,
-            ingress,
-            ip_summed: IpSummed::None,
-            gso_size: 0,
-        })
+        let data = base + offset as u32;
+        let tail = data + len as u32;
+        // no headroom and no tailroom: the frame's neighbours lie there
+        Some(desc(block.0, [data, data, tail, tail], ingress))
     }
 
     /// Gives the reader's hold on a block up; it becomes free with its last frame.
@@ -334,42 +344,13 @@ impl Pool {
 
     // --- frames ----------------------------------------------------------------------------
 
-    /// Builds the skb around the buffer (`napi_build_skb`): no byte moves.
+    /// Builds the skb around the buffer (`napi_build_skb`): no byte of the frame moves.
     ///
     /// In a slot the frame has the slot's headroom and tailroom; in a block it has none, because
     /// its neighbours lie there.
     #[inline(always)]
     pub fn build_skb(&self, desc: RxDesc) -> Skb {
-        let RxDesc { buf, data, len, origlen, time_ns, id, linktype, ingress, ip_summed, gso_size } =
-            desc;
-        let tail = data + len;
-        let (head, end) = if buf.0 < self.slots {
-            (data - self.headroom, data - self.headroom + self.stride)
-        } else {
-            (data, tail)
-        };
-        Skb {
-            buf,
-            head,
-            data,
-            tail,
-            end,
-            origlen,
-            time_ns,
-            id,
-            mac: data - head,
-            frags: 0,
-            ethertype: 0,
-            vlan_tci: 0,
-            network: 0,
-            transport: 0,
-            gso_size,
-            linktype,
-            ip_proto: 0,
-            ingress,
-            pkt_type: PktType::OtherHost,
-            ip_summed,
-        }
+        desc.0
     }
 
     /// The bytes in view, `data .. tail`. Fragments of a super-frame are in [`frags`](Self::frags).
@@ -381,13 +362,13 @@ impl Pool {
     /// The frame from its MAC header on, whether or not the header has been pulled.
     #[inline(always)]
     pub fn frame(&self, skb: &Skb) -> &[u8] {
-        &self.mem.bytes()[(skb.head + skb.mac) as usize..skb.tail as usize]
+        &self.mem.bytes()[skb.mac as usize..skb.tail as usize]
     }
 
     /// The bytes a descriptor names.
     #[inline]
     pub fn received(&self, desc: &RxDesc) -> &[u8] {
-        &self.mem.bytes()[desc.data as usize..(desc.data + desc.len) as usize]
+        self.view(desc)
     }
 
     /// Asks the cache for the first line of a descriptor's frame.
@@ -408,7 +389,7 @@ impl Pool {
     /// One more reference to the same bytes with a descriptor of its own (`skb_clone`).
     #[inline]
     pub fn share(&mut self, skb: &Skb) -> Skb {
-        self.refs[skb.buf.0 as usize] += 1;
+        self.refs[skb.buf.index()] += 1;
         self.held += 1;
         let frags = if skb.frags == 0 { 0 } else { self.share_frags(skb.frags) };
         Skb { frags, ..*skb }
@@ -428,15 +409,15 @@ impl Pool {
         if owned && skb.headroom() >= headroom {
             return Ok(skb);
         }
-        let from_mac = (skb.tail - skb.head - skb.mac) as usize;
+        let from_mac = (skb.tail - skb.mac) as usize;
         let room = headroom.max(self.headroom as usize);
         if room + from_mac > self.stride as usize {
             return Err(skb);
         }
         let Some(slot) = self.alloc_slot() else { return Err(skb) };
-        let head = slot.0.0 * self.stride;
+        let head = self.bounds(slot.0).0;
         let start = head as usize + room;
-        let source = (skb.head + skb.mac) as usize..skb.tail as usize;
+        let source = skb.mac as usize..skb.tail as usize;
         self.mem.bytes_mut().copy_within(source, start);
         self.copies[reason as usize] += 1;
         let pulled = skb.pulled() as u32;
@@ -447,7 +428,7 @@ impl Pool {
             data: start as u32 + pulled,
             tail: (start + from_mac) as u32,
             end: head + self.stride,
-            mac: room as u32,
+            mac: start as u32,
             ..skb
         };
         self.put(old);
@@ -464,15 +445,29 @@ impl Pool {
         self.put(skb.buf);
     }
 
-    /// Ends the references of a whole burst, with one update of the held count.
+    /// Ends the references of a whole burst, with one update of the held count. Places whose bit
+    /// is set in `hollow` hold no reference (see [`Skb::hollow`]) and are passed over.
     #[inline]
-    pub fn free_burst(&mut self, burst: &mut Burst) {
+    pub fn free_burst(&mut self, burst: &mut Burst, hollow: u64) {
+        if hollow != 0 {
+            return self.free_burst_but(burst, hollow);
+        }
         self.held -= burst.len() as u64;
-        for skb in burst.drain(..) {
+        for skb in burst.iter() {
             if skb.frags != 0 {
                 self.free_frags(skb.frags);
             }
             self.put(skb.buf);
+        }
+        burst.clear();
+    }
+
+    #[inline(never)]
+    fn free_burst_but(&mut self, burst: &mut Burst, hollow: u64) {
+        for (place, skb) in burst.drain(..).enumerate() {
+            if hollow >> (place & 63) & 1 == 0 {
+                self.free(skb);
+            }
         }
     }
 
@@ -484,7 +479,7 @@ impl Pool {
 
     #[inline(always)]
     fn put(&mut self, buf: BufId) {
-        let refs = &mut self.refs[buf.0 as usize];
+        let refs = &mut self.refs[buf.index()];
         *refs -= 1;
         if *refs == 0 {
             self.recycle(buf);
@@ -492,12 +487,21 @@ impl Pool {
     }
 
     fn recycle(&mut self, buf: BufId) {
-        if buf.0 < self.slots {
+        if self.is_slot(buf) {
             self.free_slots.push(buf);
         } else {
             self.free_blocks.push(buf);
         }
     }
+}
+
+/// A fresh descriptor: `geometry` is head, data, tail, end.
+#[inline(always)]
+fn desc(buf: BufId, geometry: [u32; 4], ingress: PortId) -> RxDesc {
+    let [head, data, tail, end] = geometry;
+    let linktype = crate::LinkType::ETHERNET;
+    let origlen = tail - data;
+    RxDesc(Skb { buf, head, data, tail, end, mac: data, origlen, linktype, ingress, ..Skb::hollow() })
 }
 
 #[cfg(test)]

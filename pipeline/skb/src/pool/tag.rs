@@ -26,7 +26,7 @@ impl Pool {
         }
         let pulled = skb.pulled() as u32;
         let mut skb = self.writable_frame(skb, TAG_LEN)?;
-        let mac = skb.head + skb.mac;
+        let mac = skb.mac;
         let start = mac as usize;
         let bytes = self.mem.bytes_mut();
         bytes.copy_within(start..start + MACS_LEN, start - TAG_LEN as usize);
@@ -57,11 +57,11 @@ impl Pool {
         }
         let pulled = skb.pulled() as u32;
         let mut skb = self.writable_frame(skb, 0)?;
-        let start = (skb.head + skb.mac) as usize;
+        let start = skb.mac as usize;
         self.mem.bytes_mut().copy_within(start..start + MACS_LEN, start + TAG_LEN as usize);
         skb.mac += TAG_LEN;
         let pulled = if pulled <= ETH_LEN { pulled } else { (pulled - TAG_LEN).max(ETH_LEN) };
-        skb.data = skb.head + skb.mac + pulled;
+        skb.data = skb.mac + pulled;
         skb.origlen = skb.origlen.saturating_sub(TAG_LEN);
         skb.vlan_tci = 0;
         for offset in [&mut skb.network, &mut skb.transport] {
@@ -81,7 +81,7 @@ impl Pool {
             return Err(skb);
         }
         let mut skb = self.writable_frame(skb, 0)?;
-        let at = (skb.head + skb.mac) as usize + MACS_LEN;
+        let at = skb.mac as usize + MACS_LEN;
         let bytes = self.mem.bytes_mut();
         bytes[at..at + 2].copy_from_slice(&tpid.to_be_bytes());
         bytes[at + 2..at + 4].copy_from_slice(&tci.to_be_bytes());

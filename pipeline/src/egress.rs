@@ -1,0 +1,232 @@
+//! The second half of a poll: every frame of a burst goes where its decision says.
+//!
+//! A frame for one port, unchanged, is the common case: its place in the burst is noted for the
+//! port, and the port's sink reads it there when the burst is through. Everything else (floods,
+//! mirrors, tags that change, drops) takes the frame out of the burst and is done at once, after
+//! what was noted for that port before it, so that every port sees its frames in order.
+
+use crate::endpoint::Endpoint;
+use crate::engine::{Core, PortMode, WAITING_MAX};
+use skb::classify::push_mac_header;
+use skb::trace::Tracer;
+use skb::{BURST_MAX, Burst, DropReason, PortId, PortSet, Sink, Skb, Stage, Verdict};
+use vswitch::Decision;
+
+/// Places in a burst.
+#[derive(Debug)]
+pub(crate) struct Picks {
+    places: [u8; BURST_MAX],
+    len: usize,
+}
+
+impl Picks {
+    pub(crate) const fn new() -> Self {
+        Self { places: [0; BURST_MAX], len: 0 }
+    }
+
+    #[inline(always)]
+    fn push(&mut self, place: usize) {
+        // one place per frame of a burst: the list cannot be full
+        self.places[self.len & (BURST_MAX - 1)] = place as u8;
+        self.len += 1;
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.places[..self.len.min(BURST_MAX)]
+    }
+}
+
+impl<T: Tracer> Core<T> {
+    /// Sends every frame of the burst where its decision says; afterwards the burst is empty.
+    #[inline]
+    pub(crate) fn carry_out(&mut self, source: usize, burst: &mut Burst, decisions: &[Decision]) {
+        let mut used = PortSet::EMPTY;
+        let mut taken = 0_u64;
+        for (place, decision) in decisions.iter().enumerate().take(burst.len()) {
+            push_mac_header(&mut burst[place]);
+            match decision.verdict {
+                Verdict::Forward(set)
+                    if set.count() == 1 && decision.mirror.or(decision.retag).is_empty() =>
+                {
+                    used = used.or(set);
+                    let port = set.0.trailing_zeros() as usize;
+                    if T::ON {
+                        self.tracer.delivered(&self.pool, &burst[place], PortId(port as u8));
+                    }
+                    if let Some(port) = self.ports.get_mut(port) {
+                        port.picks.push(place);
+                    }
+                }
+                _ => {
+                    taken |= 1 << place;
+                    let skb = std::mem::replace(&mut burst[place], Skb::hollow());
+                    self.carry_out_rare(source, decision, skb, burst);
+                }
+            }
+        }
+        for port in used {
+            self.flush(source, port, burst);
+        }
+        self.pool.free_burst(burst, taken);
+    }
+
+    /// Floods, groups, mirrors, tags that change, and frames that end here.
+    #[inline(never)]
+    fn carry_out_rare(&mut self, source: usize, decision: &Decision, skb: Skb, burst: &Burst) {
+        let Decision { verdict, mirror, retag } = *decision;
+        for port in mirror {
+            let copy = self.pool.share(&skb);
+            self.ledger.cloned += 1;
+            self.flush(source, port, burst);
+            self.send_mirror(port, copy);
+        }
+        match verdict {
+            Verdict::Forward(set) if !set.is_empty() => {
+                let last = PortId(63 - set.0.leading_zeros() as u8);
+                for port in set.without(last) {
+                    let copy = self.pool.share(&skb);
+                    self.ledger.cloned += 1;
+                    self.flush(source, port, burst);
+                    self.send_retagged(source, port, retag, copy);
+                }
+                self.flush(source, last, burst);
+                self.send_retagged(source, last, retag, skb);
+            }
+            Verdict::Forward(_) => self.drop(Stage::Vswitch, skb, DropReason::NoMember, None),
+            Verdict::Consume => {
+                self.ledger.consumed += 1;
+                self.pool.free(skb);
+            }
+            Verdict::Drop(reason) => self.drop(Stage::Vswitch, skb, reason, None),
+        }
+    }
+
+    fn send_retagged(&mut self, source: usize, port: PortId, retag: PortSet, skb: Skb) {
+        let skb = if retag.contains(port) {
+            match self.switch.egress(&mut self.pool, port, skb) {
+                Ok(skb) => skb,
+                Err(e) => return self.drop(Stage::Vswitch, e.skb, e.reason, Some(port)),
+            }
+        } else {
+            skb
+        };
+        self.tracer.delivered(&self.pool, &skb, port);
+        self.send(source, port, skb);
+    }
+
+    fn drop(&mut self, stage: Stage, skb: Skb, reason: DropReason, port: Option<PortId>) {
+        self.tracer.dropped(stage, &self.pool, &skb, reason, port);
+        self.ledger.drop_at(stage, reason, 1);
+        self.pool.free(skb);
+    }
+
+    /// A mirror can drop and can never slow the path.
+    fn send_mirror(&mut self, port: PortId, mut skb: Skb) {
+        let room = self.ports.get(port.index()).is_some_and(|p| p.endpoint.credit() > 0);
+        if !room {
+            return self.drop(Stage::Vswitch, skb, DropReason::MirrorBudget, Some(port));
+        }
+        self.switch.egress_mirror(port, &mut skb);
+        self.tracer.delivered(&self.pool, &skb, port);
+        self.hand_over(port, skb);
+    }
+
+    /// One reference to one egress port: delivered, or waiting, or dropped.
+    fn send(&mut self, source: usize, port: PortId, skb: Skb) {
+        let Some(egress) = self.ports.get(port.index()) else {
+            return self.drop(Stage::Vswitch, skb, DropReason::NoMember, Some(port));
+        };
+        let room = egress.endpoint.credit() > 0;
+        if egress.mode == PortMode::Drop {
+            return if room {
+                self.hand_over(port, skb);
+            } else {
+                self.drop(Stage::Guest, skb, DropReason::PortFull, Some(port));
+            };
+        }
+        let ingress = &mut self.ports[source];
+        if room && !ingress.waiting_for.contains(port) {
+            return self.hand_over(port, skb);
+        }
+        if ingress.waiting.len() == WAITING_MAX {
+            return self.drop(Stage::Guest, skb, DropReason::PortFull, Some(port));
+        }
+        ingress.waiting_for = ingress.waiting_for.with(port);
+        ingress.waiting.push_back((port, skb));
+        ingress.waiting_high = ingress.waiting_high.max(ingress.waiting.len());
+    }
+
+    fn hand_over(&mut self, port: PortId, skb: Skb) {
+        if self.config.host_ports.contains(port) {
+            self.ledger.host += 1;
+        }
+        self.ports[port.index()].endpoint.deliver(&mut self.pool, skb, &mut self.ledger);
+    }
+
+    /// Hands the noted frames of the burst to a port's sink; the burst keeps its references.
+    #[inline]
+    fn flush(&mut self, source: usize, port: PortId, burst: &Burst) {
+        let Some(egress) = self.ports.get_mut(port.index()) else { return };
+        let noted = egress.picks.len;
+        if noted == 0 {
+            return;
+        }
+        let plain = egress.mode == PortMode::Drop && egress.endpoint.credit() >= noted;
+        if !plain {
+            return self.flush_limited(source, port, burst);
+        }
+        if self.config.host_ports.contains(port) {
+            self.ledger.host += noted as u64;
+        }
+        let places = egress.picks.as_slice();
+        egress.endpoint.deliver_picks(&mut self.pool, burst, places, &mut self.ledger);
+        egress.picks.len = 0;
+    }
+
+    /// The same frame by frame, for a port that may not have room for all.
+    #[inline(never)]
+    fn flush_limited(&mut self, source: usize, port: PortId, burst: &Burst) {
+        let picks = std::mem::replace(&mut self.ports[port.index()].picks, Picks::new());
+        for &place in picks.as_slice() {
+            let skb = self.pool.share(&burst[usize::from(place)]);
+            self.send(source, port, skb);
+        }
+    }
+
+    /// Sends what waits behind `source` as far as credit allows. Whether anything moved.
+    pub(crate) fn retry_waiting(&mut self, source: usize) -> bool {
+        if self.ports[source].waiting.is_empty() {
+            return false;
+        }
+        let mut blocked = PortSet::EMPTY;
+        let mut moved = false;
+        for _ in 0..self.ports[source].waiting.len() {
+            let Some((port, skb)) = self.ports[source].waiting.pop_front() else { break };
+            if self.ports[port.index()].endpoint.credit() > 0 && !blocked.contains(port) {
+                moved = true;
+                self.hand_over(port, skb);
+            } else {
+                blocked = blocked.with(port);
+                self.ports[source].waiting.push_back((port, skb));
+            }
+        }
+        self.ports[source].waiting_for = blocked;
+        moved
+    }
+
+    pub(crate) fn shut_down(&mut self) {
+        for index in 0..self.ports.len() {
+            while let Some((port, skb)) = self.ports[index].waiting.pop_front() {
+                self.drop(Stage::Guest, skb, DropReason::Shutdown, Some(port));
+            }
+            self.ports[index].waiting_for = PortSet::EMPTY;
+            while let Some(desc) = self.ports[index].driver.ring_mut().pop() {
+                let skb = self.pool.build_skb(desc);
+                self.drop(Stage::Driver, skb, DropReason::Shutdown, None);
+            }
+            if let Endpoint::Host(host) = &mut self.ports[index].endpoint {
+                host.unplug(&mut self.pool);
+            }
+        }
+    }
+}
