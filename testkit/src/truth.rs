@@ -47,90 +47,13 @@ const PROTOCOLS: usize = 3;
 
 /// Names in `frame.protocols` that the decoder knows; others belong to applications, or to
 /// tshark's bookkeeping.
-const KNOWN: &[&str] = &[
-    "eth",
-    "vlan",
-    "ieee8021ad",
-    "ieee8021ah",
-    "macsec",
-    "llc",
-    "arp",
-    "ip",
-    "ipv6",
-    "ipv6.hopopts",
-    "ipv6.dstopts",
-    "ipv6.routing",
-    "ipv6.fraghdr",
-    "mipv6",
-    "hip",
-    "shim6",
-    "ah",
-    "esp",
-    "tcp",
-    "udp",
-    "udplite",
-    "sctp",
-    "dccp",
-    "icmp",
-    "icmpv6",
-    "igmp",
-    "gre",
-    "erspan",
-    "vxlan",
-    "vxlan_gpe",
-    "geneve",
-    "mpls",
-    "pwethcw",
-    "pppoed",
-    "pppoes",
-    "ppp",
-    "gtp",
-    "l2tp",
-    "teredo",
-    "nsh",
-    "etherip",
-    "sll",
-    "null",
-    "raw",
-    "chdlc",
-    "fr",
-    "fddi",
-    "arcnet",
-    "nflog",
-    "netanalyzer",
-    "fpp",
-    "stp",
-    "lldp",
-    "cdp",
-    "ospf",
-    "pgm",
-    "pim",
-    "eigrp",
-    "vrrp",
-    "rsvp",
-    "lcp",
-    "ipcp",
-    "ipv6cp",
-    "pap",
-    "chap",
-    "ccp",
-    "eapol",
-    "ipx",
-    "netbios",
-    "osi",
-    "slarp",
-    "realtek",
-    "bofl",
-    "hpext",
-    "loop",
-    "mp",
-    "pagp",
-    "vtp",
-    "dtp",
-    "udld",
-    "cgmp",
-    "slow",
-];
+const KNOWN: &str = "\
+    eth vlan ieee8021ad ieee8021ah macsec llc arp ip ipv6 ipv6.hopopts ipv6.dstopts \
+    ipv6.routing ipv6.fraghdr mipv6 hip shim6 ah esp tcp udp udplite sctp dccp icmp icmpv6 \
+    igmp gre erspan vxlan vxlan_gpe geneve mpls pwethcw pppoed pppoes ppp gtp l2tp teredo nsh \
+    etherip sll null raw chdlc fr fddi arcnet nflog netanalyzer fpp stp lldp cdp ospf pgm pim \
+    eigrp vrrp rsvp lcp ipcp ipv6cp pap chap ccp eapol ipx netbios osi slarp realtek bofl \
+    hpext loop mp pagp vtp dtp udld cgmp slow lisp lisp-data gtpv2 udpencap avsp";
 
 /// Cells compared and cells equal of one column.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -438,7 +361,7 @@ fn known(list: &str, separator: char) -> String {
     let mut out: Vec<&str> = Vec::new();
     for name in list.split(separator) {
         let name = if name == "pppoe" { "pppoes" } else { name };
-        if KNOWN.contains(&name) && out.last() != Some(&name) {
+        if KNOWN.split(' ').any(|known| known == name) && out.last() != Some(&name) {
             out.push(name);
         }
     }

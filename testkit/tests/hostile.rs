@@ -97,8 +97,13 @@ fn seeds() -> Vec<Vec<u8>> {
     ]
 }
 
+/// Failures are printed with their input; no file is kept.
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config(2000))]
 
     #[test]
     fn arbitrary_bytes(
@@ -111,7 +116,8 @@ proptest! {
     ) {
         let caplen = (bytes.len() as u32).saturating_sub(cut / 10);
         let origlen = (caplen + extra).saturating_sub(cut / 3);
-        let meta = FrameMeta { caplen, origlen, fcs_len, flags, ..meta_of(LINKTYPES[link], &bytes) };
+        let whole = meta_of(LINKTYPES[link], &bytes);
+        let meta = FrameMeta { caplen, origlen, fcs_len, flags, ..whole };
         check(&meta, &bytes);
     }
 

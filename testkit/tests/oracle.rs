@@ -192,8 +192,13 @@ fn recipe() -> impl Strategy<Value = Recipe> {
         )
 }
 
+/// Failures are printed with their input; no file is kept.
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config(3000))]
 
     #[test]
     fn same_fields_and_payload(recipe in recipe()) {

@@ -10,7 +10,8 @@
 //! use skb::{FrameMeta, LinkType, decode::{Decoded, Decoder}};
 //! # extern crate framewalk_skb as skb;
 //! let frame = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1, 0x88, 0xcc, 0, 0];
-//! let meta = FrameMeta { caplen: 16, origlen: 16, linktype: LinkType::ETHERNET, ..FrameMeta::default() };
+//! let linktype = LinkType::ETHERNET;
+//! let meta = FrameMeta { caplen: 16, origlen: 16, linktype, ..FrameMeta::default() };
 //! let (mut decoder, mut out) = (Decoder::new(), Decoded::default());
 //! decoder.decode(&meta, &frame, &mut out);
 //! assert_eq!(out.kinds().collect::<Vec<_>>(), ["eth", "lldp"]);
@@ -20,7 +21,9 @@
 mod checksum;
 mod decoded;
 mod ethernet;
+mod fields;
 mod ip;
+mod kind;
 mod layer;
 mod link;
 mod mpls;
@@ -32,7 +35,8 @@ mod tunnel;
 mod walk;
 
 pub use decoded::{Decoded, EthernetPacket, FcsState, Malformed};
-pub use layer::{Checksum, Ip, Ipv6, Ipv6ExtKind, Layer, LayerInfo, Snap, Tcp, TcpFlags};
+pub use fields::{Checksum, Ip, Ipv6, Ipv6ExtKind, Snap, Tcp, TcpFlags};
+pub use layer::{Layer, LayerInfo};
 pub use note::{Note, NoteCode};
 
 use crate::FrameMeta;

@@ -19,13 +19,12 @@ pub(super) fn by_ports(w: &mut Walk<'_, '_>, src: u16, dst: u16) -> Next {
     if !is_tunnel_port(low) && !is_tunnel_port(high) || w.rest().is_empty() {
         return Next::Data;
     }
-    for port in [low, high] {
-        let next = by_port(w, port);
-        if next != Next::Data {
-            return next;
-        }
+    let layers = w.out.layers.len();
+    let next = by_port(w, low);
+    if next != Next::Data || w.out.layers.len() != layers || low == high {
+        return next;
     }
-    Next::Data
+    by_port(w, high)
 }
 
 /// Only where the bytes can be what the port says.

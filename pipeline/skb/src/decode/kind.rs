@@ -1,0 +1,65 @@
+//! Wireshark's name of every layer (`tshark -G protocols`, third column).
+
+use super::{Ipv6ExtKind, LayerInfo};
+
+impl LayerInfo {
+    /// Wireshark's protocol name.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Eth { .. } => "eth",
+            Self::Vlan { tpid: 0x88a8, .. } => "ieee8021ad",
+            Self::Vlan { .. } => "vlan",
+            Self::Ieee8021ah { .. } => "ieee8021ah",
+            Self::Macsec { .. } => "macsec",
+            Self::Llc { .. } => "llc",
+            Self::Arp { .. } => "arp",
+            Self::Ip(_) => "ip",
+            Self::Ipv6(_) => "ipv6",
+            Self::Ipv6Ext { header, .. } => match header {
+                Ipv6ExtKind::HopByHop => "ipv6.hopopts",
+                Ipv6ExtKind::Destination => "ipv6.dstopts",
+                Ipv6ExtKind::Routing => "ipv6.routing",
+                Ipv6ExtKind::Mobility => "mipv6",
+                Ipv6ExtKind::Hip => "hip",
+                Ipv6ExtKind::Shim6 => "shim6",
+            },
+            Self::Ipv6Frag { .. } => "ipv6.fraghdr",
+            Self::Ah { .. } => "ah",
+            Self::Esp { .. } => "esp",
+            Self::Tcp(_) => "tcp",
+            Self::Udp { .. } => "udp",
+            Self::UdpLite { .. } => "udplite",
+            Self::Sctp { .. } => "sctp",
+            Self::Dccp { .. } => "dccp",
+            Self::Icmp { .. } => "icmp",
+            Self::Icmpv6 { .. } => "icmpv6",
+            Self::Igmp { .. } => "igmp",
+            Self::Gre { .. } => "gre",
+            Self::Erspan { .. } => "erspan",
+            Self::Vxlan { .. } => "vxlan",
+            Self::VxlanGpe { .. } => "vxlan_gpe",
+            Self::Geneve { .. } => "geneve",
+            Self::Mpls { .. } => "mpls",
+            Self::PwControl { .. } => "pwethcw",
+            Self::Pppoe { discovery: true, .. } => "pppoed",
+            Self::Pppoe { .. } => "pppoes",
+            Self::Ppp { .. } => "ppp",
+            Self::Gtp { .. } => "gtp",
+            Self::L2tp { .. } => "l2tp",
+            Self::Teredo { .. } => "teredo",
+            Self::Nsh { .. } => "nsh",
+            Self::EtherIp => "etherip",
+            Self::Sll { .. } | Self::Sll2 { .. } => "sll",
+            Self::Null { .. } => "null",
+            Self::Raw => "raw",
+            Self::Chdlc { .. } => "chdlc",
+            Self::Fr { .. } => "fr",
+            Self::Fddi { .. } => "fddi",
+            Self::Arcnet { .. } => "arcnet",
+            Self::Nflog { .. } => "nflog",
+            Self::NetAnalyzer { .. } => "netanalyzer",
+            Self::Mpacket { .. } => "fpp",
+            Self::Shim(name) | Self::Named(name) => name,
+        }
+    }
+}
