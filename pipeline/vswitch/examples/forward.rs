@@ -51,7 +51,7 @@ fn row(macs: usize) -> (f64, u64) {
     }
     let mut state = 88_172_645_463_325_252;
     let pairs = (0..SLOTS).map(|n| {
-        let side = n / BURST_MAX & 1;
+        let side = (n / BURST_MAX) & 1;
         let station = |side, random: usize| (random % (macs / 2)) * 2 + side;
         (station(side ^ 1, next(&mut state)), station(side, next(&mut state)))
     });

@@ -159,10 +159,8 @@ impl Vswitch {
         while let (Some(rest), Some(places)) = (run.get(at..), out.get_mut(at..))
             && !rest.is_empty()
         {
-            let (count, plain_bytes) = match lane.fast {
-                true => self.forward_plain(pool, &lane, rest, now, places),
-                false => (0, 0),
-            };
+            let (count, plain_bytes) =
+                if lane.fast { self.forward_plain(pool, &lane, rest, now, places) } else { (0, 0) };
             bytes += plain_bytes;
             if let (Some(skb), Some(place)) = (rest.get(count), places.get_mut(count)) {
                 bytes += u64::from(skb.origlen);

@@ -59,7 +59,7 @@ pub(super) fn vlan(port: &PortConfig, frame: &[u8]) -> Option<u16> {
 fn sent(from: &PortConfig, to: &PortConfig, vid: u16, frame: &[u8]) -> Vec<u8> {
     let tag = tci(from, frame);
     let untagged = native(to) == Some(vid);
-    let priority_only = tag.is_some_and(|tci| tci & 0xfff == 0);
+    let priority_only = tag.is_some_and(|tci| tci % 4096 == 0);
     if untagged && priority_only && to.keep_priority_tag && from.tpid == to.tpid {
         return frame.to_vec();
     }
@@ -213,7 +213,7 @@ impl Model {
                 && native(port) == Some(vid)
                 && frame[rest..].starts_with(&port.tpid.ethertype().to_be_bytes())
         };
-        let allowed = |port: &&&PortConfig| !(from.protected && port.protected) && !hops(port);
+        let allowed = |port: &&&PortConfig| !(from.protected && port.protected || hops(port));
         let to: HashSet<PortId> = candidates.iter().filter(allowed).map(|port| port.id).collect();
         if to.is_empty() { Err(DropReason::Policy) } else { Ok(to) }
     }

@@ -99,9 +99,10 @@ impl Plan {
             management_os: self.management_os,
             ports: self.ports.iter().map(PortPlan::build).collect(),
             mirrors: self.mirrors.iter().map(mirror).collect(),
-            unknown_unicast: match self.uplink {
-                true => UnknownUnicast::Uplink,
-                false => UnknownUnicast::Flood,
+            unknown_unicast: if self.uplink {
+                UnknownUnicast::Uplink
+            } else {
+                UnknownUnicast::Flood
             },
             fdb: FdbConfig { capacity: 4096, ageing_ms: AGEING_MS },
         }
