@@ -19,5 +19,8 @@ fn main() -> anyhow::Result<()> {
 fn show(row: &Row) {
     let f = &row.figures;
     let (median, min, max) = (f.median(), f.min(), f.max());
-    println!("{:<32} {median:.1} ({min:.1}..{max:.1}) {} floor {:?}", row.case, row.metric, row.floor);
+    println!(
+        "{:<32} {median:.1} ({min:.1}..{max:.1}) {} floor {:?}",
+        row.case, row.metric, row.floor
+    );
 }

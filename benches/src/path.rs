@@ -217,9 +217,7 @@ impl Case {
         Ok(match self {
             Self::Untraced => Bench::new(NoTrace, true)?.run(seconds, ns_per_tick),
             Self::NoHistograms => Bench::new(NoTrace, false)?.run(seconds, ns_per_tick),
-            Self::Traced => {
-                Bench::new(StampTrace::new(1 << 12), true)?.run(seconds, ns_per_tick)
-            }
+            Self::Traced => Bench::new(StampTrace::new(1 << 12), true)?.run(seconds, ns_per_tick),
         })
     }
 }

@@ -50,7 +50,7 @@ const PROTOCOLS: usize = 3;
 const KNOWN: &str = "\
     eth vlan ieee8021ad ieee8021ah macsec llc arp ip ipv6 ipv6.hopopts ipv6.dstopts \
     ipv6.routing ipv6.fraghdr mipv6 hip shim6 ah esp tcp udp udplite sctp dccp icmp icmpv6 \
-    igmp gre erspan vxlan vxlan_gpe geneve mpls pwethcw pppoed pppoes ppp gtp l2tp teredo nsh \
+    igmp gre erspan vxlan vxlan_gpe geneve mpls pwethcw pppoed pppoe ppp gtp l2tp teredo nsh \
     etherip sll null raw chdlc fr fddi arcnet nflog netanalyzer fpp stp lldp cdp ospf pgm pim \
     eigrp vrrp rsvp lcp ipcp ipv6cp pap chap ccp eapol ipx netbios osi slarp realtek bofl \
     hpext loop mp pagp vtp dtp udld cgmp slow lisp lisp-data gtpv2 udpencap avsp";
@@ -360,7 +360,8 @@ fn quotes(protocols: &str) -> bool {
 fn known(list: &str, separator: char) -> String {
     let mut out: Vec<&str> = Vec::new();
     for name in list.split(separator) {
-        let name = if name == "pppoe" { "pppoes" } else { name };
+        // Wireshark registers the session header as `pppoes`; the contract calls it `pppoe`
+        let name = if name == "pppoes" { "pppoe" } else { name };
         if KNOWN.split(' ').any(|known| known == name) && out.last() != Some(&name) {
             out.push(name);
         }

@@ -4,14 +4,15 @@
 //! segmentation: same ingress port, addresses, ports, VLAN tag, TTL, TOS, acknowledgement number,
 //! window and TCP options; consecutive sequence numbers; ACK set and nothing else but PSH, which
 //! ends a merge; every segment as long as the first except the last; no IP options, no fragments,
-//! no padding behind the IP packet; at most 65,535 bytes of IP packet. Checksums are not checked
-//! here and are left as the first segment's in the merged header; `ip_summed` is `Partial` then,
-//! as on a super-frame that a kernel hands up.
+//! no padding behind the IP packet; at most 65,535 bytes of IP packet; a TCP checksum that is right.
+//! A damaged segment is never merged, because the super-frame's `ip_summed` is `Partial`: whoever
+//! finishes its checksum would make the damage look intact.
 //!
 //! Merged payloads do not move: they are hung on the first segment as fragments. The first
 //! segment's total length is rewritten, in place in a slot of its own; if its bytes are shared or
 //! lie in a read block it is copied into a slot first (counted `gro-header`).
 
+use skb::checksum;
 use skb::classify::ETH_HLEN;
 use skb::{Burst, CopyReason, IpSummed, Ledger, Pool, Skb};
 
@@ -172,6 +173,9 @@ fn segment(pool: &Pool, skb: &Skb) -> Option<Segment> {
         && flags & FIN_SYN_RST_URG_ECE_CWR == 0;
     let payload = frame.len().checked_sub(headers)?;
     if !plain || payload == 0 || headers < tcp + 20 {
+        return None;
+    }
+    if !checksum::tcp_over_ipv4_is_good(ip_header, frame.get(tcp..)?) {
         return None;
     }
     let seq = u32::from_be_bytes([tcp_header[4], tcp_header[5], tcp_header[6], tcp_header[7]]);

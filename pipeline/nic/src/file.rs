@@ -241,9 +241,7 @@ impl FileNic {
             Some(block) => &pool.block(block)[self.start..self.end],
             None => &[],
         };
-        self.parser
-            .finish(rest, self.skip)
-            .map_err(|damage| Error::Damage { object, damage })
+        self.parser.finish(rest, self.skip).map_err(|damage| Error::Damage { object, damage })
     }
 
     /// Gives the block up and shows the error, if there was one.

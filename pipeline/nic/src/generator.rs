@@ -69,7 +69,14 @@ impl Generator {
                 None => return Err(GeneratorError::TooLong { index, len: bytes.len(), max }),
             }
         }
-        Ok(Self { templates: written, next: 0, id: 0, left: frames, time_ns: 0, gap_ns: i64::from(gap_ns) })
+        Ok(Self {
+            templates: written,
+            next: 0,
+            id: 0,
+            left: frames,
+            time_ns: 0,
+            gap_ns: i64::from(gap_ns),
+        })
     }
 
     /// Frames still to send.

@@ -33,7 +33,9 @@ pub struct Ledger {
 
 /// The two sides of the identity when they differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("ledger out of balance: {left} frame references came in or were made, {right} are accounted for")]
+#[error(
+    "ledger out of balance: {left} frame references came in or were made, {right} are accounted for"
+)]
 pub struct Imbalance {
     /// in + originated + cloned + split
     pub left: u64,
@@ -66,8 +68,7 @@ impl Ledger {
     /// Checks the identity.
     pub fn check(&self) -> Result<(), Imbalance> {
         let left = self.frames_in + self.originated + self.cloned + self.split;
-        let right =
-            self.delivered + self.dropped_total() + self.consumed + self.merged + self.held;
+        let right = self.delivered + self.dropped_total() + self.consumed + self.merged + self.held;
         if left == right { Ok(()) } else { Err(Imbalance { left, right }) }
     }
 

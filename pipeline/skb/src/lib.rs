@@ -12,6 +12,7 @@
 #![deny(missing_docs)]
 
 pub mod arch;
+pub mod checksum;
 pub mod classify;
 pub mod decode;
 pub mod edge;

@@ -70,7 +70,11 @@ pub const fn is_vlan_tpid(ethertype: u16) -> bool {
 /// Locates in a frame of any link type that carries IP or Ethernet directly.
 #[inline]
 pub fn locate(linktype: LinkType, bytes: &[u8]) -> Located {
-    if linktype == LinkType::ETHERNET { locate_ethernet(bytes) } else { locate_other(linktype, bytes) }
+    if linktype == LinkType::ETHERNET {
+        locate_ethernet(bytes)
+    } else {
+        locate_other(linktype, bytes)
+    }
 }
 
 /// Locates in an Ethernet frame.
@@ -244,7 +248,8 @@ fn ip_version(bytes: &[u8], at: usize) -> u16 {
 /// RFC 1661 2 and RFC 1662 3.1: address and control may be absent, the protocol field may be one
 /// byte (only ever odd).
 fn ppp(bytes: &[u8]) -> (usize, u16) {
-    let at = if bytes.starts_with(&[0xff, 0x03]) || bytes.starts_with(&[0x0f, 0x00]) { 2 } else { 0 };
+    let at =
+        if bytes.starts_with(&[0xff, 0x03]) || bytes.starts_with(&[0x0f, 0x00]) { 2 } else { 0 };
     match (bytes.get(at), be16(bytes, at)) {
         (Some(0x21), _) => (at + 1, 0x0800),
         (Some(0x57), _) => (at + 1, 0x86dd),

@@ -101,7 +101,9 @@ mod tests {
         assert_eq!(mac.to_string(), "02:00:5e:10:00:ff");
         assert!(mac.is_local() && !mac.is_multicast() && mac.is_valid_source());
         assert_eq!(mac.to_u64(), 0x0200_5e10_00ff);
-        for bad in ["", "02:00:5e:10:00", "02:00:5e:10:00:ff:00", "2:0:5e:10:0:ff", "zz:00:00:00:00:00"] {
+        for bad in
+            ["", "02:00:5e:10:00", "02:00:5e:10:00:ff:00", "2:0:5e:10:0:ff", "zz:00:00:00:00:00"]
+        {
             assert!(bad.parse::<MacAddr>().is_err(), "{bad}");
         }
     }

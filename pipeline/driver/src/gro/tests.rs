@@ -13,6 +13,15 @@ fn tcp(seq: u32, payload: &[u8], flags: u8) -> Vec<u8> {
     f.extend(seq.to_be_bytes());
     f.extend([0, 0, 0, 9, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
     f.extend(payload);
+    let mut pseudo = vec![10, 0, 0, 1, 10, 0, 0, 2, 0, 6];
+    pseudo.extend((20 + payload.len() as u16).to_be_bytes());
+    pseudo.extend(&f[34..]);
+    pseudo.resize(pseudo.len().next_multiple_of(2), 0);
+    let mut sum: u32 = pseudo.chunks(2).map(|c| u32::from(c[0]) << 8 | u32::from(c[1])).sum();
+    while sum >> 16 != 0 {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    f[50..52].copy_from_slice(&(!(sum as u16)).to_be_bytes());
     f
 }
 
@@ -56,6 +65,8 @@ fn what_differs_is_not_merged() {
     other_port[34] = 9;
     let mut other_window = tcp(5, b"bbbb", ACK);
     other_window[48] = 1;
+    let mut damaged = tcp(5, b"bbbb", ACK);
+    damaged[55] ^= 1;
     let mut padded = tcp(5, b"bbbb", ACK);
     padded.extend([0; 6]);
     for second in [
@@ -66,6 +77,7 @@ fn what_differs_is_not_merged() {
         other_port,
         other_window,
         padded,
+        damaged,
     ] {
         let (_, burst, ledger) = run(&[tcp(1, b"aaaa", ACK), second]);
         assert_eq!((burst.len(), ledger.merged), (2, 0));

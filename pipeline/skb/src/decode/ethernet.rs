@@ -3,8 +3,9 @@
 use std::net::Ipv4Addr;
 
 use super::walk::{Next, Walk, be16, be32};
-use super::{EthernetPacket, FcsState, LayerInfo, NoteCode, Snap, checksum, names};
+use super::{EthernetPacket, FcsState, LayerInfo, NoteCode, Snap, names};
 use crate::MacAddr;
+use crate::checksum;
 
 /// MAC header bytes (IEEE 802.3 clause 3.1.1).
 const HEADER_BYTES: usize = 14;

@@ -3,7 +3,8 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::walk::{Next, Pseudo, Walk, be16, be32};
-use super::{Checksum, Ip, Ipv6, Ipv6ExtKind, LayerInfo, NoteCode, checksum, names, transport};
+use super::{Checksum, Ip, Ipv6, Ipv6ExtKind, LayerInfo, NoteCode, names, transport};
+use crate::checksum;
 
 /// IPv4 header without options.
 const V4_BYTES: usize = 20;

@@ -42,7 +42,7 @@ impl LayerInfo {
             Self::Mpls { .. } => "mpls",
             Self::PwControl { .. } => "pwethcw",
             Self::Pppoe { discovery: true, .. } => "pppoed",
-            Self::Pppoe { .. } => "pppoes",
+            Self::Pppoe { .. } => "pppoe",
             Self::Ppp { .. } => "ppp",
             Self::Gtp { .. } => "gtp",
             Self::L2tp { .. } => "l2tp",

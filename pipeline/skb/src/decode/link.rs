@@ -151,7 +151,7 @@ fn ends_with_fcs(w: &Walk<'_, '_>) -> bool {
     let rest = w.rest();
     let Some(split) = rest.len().checked_sub(4) else { return false };
     let (data, fcs) = rest.split_at(split);
-    super::checksum::fcs_fits(data, fcs)
+    crate::checksum::fcs_fits(data, fcs)
 }
 
 /// `LINKTYPE_NULL`: a four-byte address family in the byte order of the capturing machine;

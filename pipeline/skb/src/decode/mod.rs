@@ -18,7 +18,6 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod checksum;
 mod decoded;
 mod ethernet;
 mod fields;

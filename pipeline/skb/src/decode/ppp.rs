@@ -5,7 +5,7 @@ use super::{LayerInfo, NoteCode, names};
 
 /// PPPoE discovery or session.
 pub(super) fn pppoe(w: &mut Walk<'_, '_>, discovery: bool) -> Next {
-    let kind = if discovery { "pppoed" } else { "pppoes" };
+    let kind = if discovery { "pppoed" } else { "pppoe" };
     let Some(h) = w.take(kind, 6) else { return Next::Data };
     let (code, session, length) = (h[1], be16(h, 2), be16(h, 4));
     if h[0] != 0x11 {

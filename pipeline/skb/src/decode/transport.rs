@@ -3,7 +3,8 @@
 use std::net::Ipv4Addr;
 
 use super::walk::{Next, Pseudo, Walk, be16, be32};
-use super::{Checksum, LayerInfo, NoteCode, Tcp, TcpFlags, checksum};
+use super::{Checksum, LayerInfo, NoteCode, Tcp, TcpFlags};
+use crate::checksum;
 
 /// Sum of the pseudo-header (RFC 9293 section 3.1, RFC 8200 section 8.1) with `length` bytes of
 /// protocol `proto`; `None` outside IP.

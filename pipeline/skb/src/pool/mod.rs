@@ -16,8 +16,8 @@
 mod frags;
 mod tag;
 
-pub use frags::Frags;
 use frags::FragTable;
+pub use frags::Frags;
 
 use crate::{Burst, CopyReason, PortId, RxDesc, Skb};
 use bytemuck::{Pod, Zeroable};
@@ -68,7 +68,13 @@ pub struct PoolConfig {
 
 impl Default for PoolConfig {
     fn default() -> Self {
-        Self { slots: 4096, slot_frame_max: 2048 - 64, headroom: 64, blocks: 0, block_size: 1 << 20 }
+        Self {
+            slots: 4096,
+            slot_frame_max: 2048 - 64,
+            headroom: 64,
+            blocks: 0,
+            block_size: 1 << 20,
+        }
     }
 }
 
@@ -501,7 +507,18 @@ fn desc(buf: BufId, geometry: [u32; 4], ingress: PortId) -> RxDesc {
     let [head, data, tail, end] = geometry;
     let linktype = crate::LinkType::ETHERNET;
     let origlen = tail - data;
-    RxDesc(Skb { buf, head, data, tail, end, mac: data, origlen, linktype, ingress, ..Skb::hollow() })
+    RxDesc(Skb {
+        buf,
+        head,
+        data,
+        tail,
+        end,
+        mac: data,
+        origlen,
+        linktype,
+        ingress,
+        ..Skb::hollow()
+    })
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! Internet checksum (RFC 1071), CRC-32 of Ethernet and CRC-32c of SCTP.
 
-use super::Checksum;
+use crate::decode::Checksum;
 
 /// Ones' complement sum of `bytes` as little-endian 16-bit words, unfolded. Sums of several
 /// pieces may be added when every piece but the last has an even length.
-pub(super) fn sum(bytes: &[u8]) -> u64 {
+pub(crate) fn sum(bytes: &[u8]) -> u64 {
     let mut total = 0u64;
     let mut chunks = bytes.chunks_exact(32);
     // 32-bit lanes into 64-bit sums: no carry can be lost below 2^32 chunks
@@ -39,8 +39,17 @@ pub(super) fn sum(bytes: &[u8]) -> u64 {
     total
 }
 
+/// Whether the checksum of a TCP segment (RFC 9293 3.1) over IPv4 is right. `header` is the IPv4
+/// header, `segment` the TCP header and payload to their end.
+pub fn tcp_over_ipv4_is_good(header: &[u8], segment: &[u8]) -> bool {
+    let Some(addresses) = header.get(12..20) else { return false };
+    let Ok(len) = u16::try_from(segment.len()) else { return false };
+    let pseudo = sum(addresses) + word(6) + word(len);
+    verdict(pseudo + sum(segment)) == Checksum::Good
+}
+
 /// Folds a sum to 16 bits, still in little-endian word order.
-pub(super) const fn fold(mut sum: u64) -> u64 {
+pub(crate) const fn fold(mut sum: u64) -> u64 {
     while sum >> 16 != 0 {
         sum = (sum & 0xffff) + (sum >> 16);
     }
@@ -48,24 +57,24 @@ pub(super) const fn fold(mut sum: u64) -> u64 {
 }
 
 /// A number in network order as it counts in [`sum`].
-pub(super) const fn word(value: u16) -> u64 {
+pub(crate) const fn word(value: u16) -> u64 {
     value.swap_bytes() as u64
 }
 
 /// Whether a sum that includes the checksum field is that of intact bytes.
-pub(super) const fn verdict(total: u64) -> Checksum {
+pub(crate) const fn verdict(total: u64) -> Checksum {
     if fold(total) == 0xffff { Checksum::Good } else { Checksum::Bad }
 }
 
 /// CRC-32 of IEEE 802.3 clause 3.2.9 over `frame` equals the four bytes of `fcs`, which travel
 /// least significant byte first.
-pub(super) fn fcs_fits(frame: &[u8], fcs: &[u8]) -> bool {
+pub(crate) fn fcs_fits(frame: &[u8], fcs: &[u8]) -> bool {
     crc32fast::hash(frame).to_le_bytes() == fcs
 }
 
 /// CRC-32c (RFC 9260 appendix A) of an SCTP packet whose checksum field, bytes 8 to 11, counts as
 /// zero.
-pub(super) fn sctp(packet: &[u8]) -> Checksum {
+pub(crate) fn sctp(packet: &[u8]) -> Checksum {
     let (Some(head), Some(field), Some(tail)) =
         (packet.get(..8), packet.get(8..12), packet.get(12..))
     else {
