@@ -110,6 +110,7 @@ fn is_test_file(path: &str) -> bool {
     path.contains("/tests/")
         || path.ends_with("/tests.rs")
         || path.contains("/examples/")
+        || path.contains("/benches/")
         || path.starts_with("testkit/")
 }
 
