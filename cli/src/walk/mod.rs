@@ -1,0 +1,199 @@
+//! `framewalk walk`: a capture through the path.
+
+pub mod export;
+pub mod plan;
+pub mod receipt;
+pub mod report;
+pub mod run;
+pub mod step;
+mod text;
+pub mod who;
+
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use pipeline::Engine;
+use pipeline::receipt::Key;
+use skb::MacAddr;
+use skb::trace::{NoTrace, Tracer};
+
+use crate::cli::Globals;
+use crate::exit::Exit;
+use crate::term::{Paint, Progress};
+use export::StageExport;
+use plan::{LiveGuest, Plan, SwitchKind};
+use receipt::CaptureFacts;
+use report::Report;
+use who::Question;
+
+/// Run a capture through the path: ledger, latency, steps, stage export
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    long_about = "Send every frame of a capture through network card, driver, skb, virtual switch \
+        and guest, and account for each of them.\n\n\
+        A capture holds both directions of a wire. So walk first decides who is who: the station \
+        that most unicast frames are sent to becomes the guest (or name guests with --guest); \
+        everyone else lives on the wire. Frames a guest sent enter at the guest's port and go the \
+        other way. What both sender and receiver have on the wire is not the switch's business \
+        and ends as same-port.\n\n\
+        The ledger counts references: a frame that goes to three ports is three. Every one of \
+        them is delivered, dropped for a named reason, or otherwise accounted for; if the two \
+        sides of the sum differ, framewalk says so and exits 3.",
+    after_long_help = "Examples:\n  \
+        framewalk walk morning.pcapng                          summary\n  \
+        framewalk walk morning.pcapng --guest 02:00:00:00:00:21 --guest 02:00:00:00:00:22\n  \
+        framewalk walk morning.pcapng --switch-type private    what if there were no wire?\n  \
+        framewalk walk morning.pcapng --frame 7 --step         step through frame 7 with the arrow keys\n  \
+        framewalk walk morning.pcapng --frame 7 | less         the same as text\n  \
+        framewalk walk morning.pcapng --export stages.pcapng   every stage, for Wireshark\n  \
+        framewalk walk morning.pcapng --json | jq .dropped\n\n\
+        The JSON's last line is one object, schema framewalk.ledger/1."
+)]
+pub struct Args {
+    /// Capture file, or - for standard input
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Show the life of this frame, counted from 1, step by step
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub frame: Option<u64>,
+    /// In a terminal: step through it with the arrow keys, forwards and backwards
+    #[arg(long, requires = "frame")]
+    pub step: bool,
+    /// Write every frame at every stage as pcapng (mode 0600: it holds whole frames)
+    #[arg(long, value_name = "FILE", conflicts_with = "frame")]
+    pub export: Option<PathBuf>,
+    /// Stop the export after this many bytes
+    #[arg(long, value_name = "BYTES", requires = "export", default_value_t = export::BYTES_MAX_DEFAULT)]
+    pub export_max: u64,
+    /// A station that is a guest behind the switch (repeatable)
+    #[arg(long, value_name = "MAC")]
+    pub guest: Vec<MacAddr>,
+    /// A guest with a TCP/IP stack of its own, that answers ARP and ping (repeatable)
+    #[arg(long, value_name = "MAC=IP/LEN")]
+    pub live_guest: Vec<LiveGuest>,
+    /// Who can be on the switch, in Hyper-V's three types
+    #[arg(long, value_enum, value_name = "TYPE", default_value = "external")]
+    pub switch_type: SwitchKind,
+    /// Merge TCP segments before the switch, as Linux does (GRO)
+    #[arg(long)]
+    pub gro: bool,
+    /// Write a receipt: who could reach whom by configuration, and the ledger
+    #[arg(long, value_name = "FILE", conflicts_with = "frame")]
+    pub receipt: Option<PathBuf>,
+    /// Seal the receipt with this key (64 hexadecimal digits, mode 0600; made if it is not there)
+    #[arg(long, value_name = "FILE", requires = "receipt")]
+    pub key: Option<PathBuf>,
+    /// Exit 1 if any frame was dropped
+    #[arg(long)]
+    pub fail_on_drop: bool,
+}
+
+/// Runs it.
+pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
+    match args.frame {
+        Some(number) => step::run(args, number, globals),
+        None => summary(args, globals),
+    }
+}
+
+impl Args {
+    fn plan(&self, who: &who::Who) -> Plan {
+        let live = |mac: &MacAddr| self.live_guest.iter().any(|l| l.mac == *mac);
+        let guests = who.guests.iter().map(|g| g.mac).filter(|mac| !live(mac)).collect();
+        Plan {
+            guests,
+            live: self.live_guest.clone(),
+            switch: self.switch_type,
+            gro: self.gro,
+            budget: skb::BURST_MAX,
+        }
+    }
+
+    fn question(&self, frame: Option<u64>) -> Question {
+        let live = self.live_guest.iter().map(|live| live.mac);
+        let mut named = self.guest.clone();
+        named.extend(live.filter(|mac| !self.guest.contains(mac)));
+        Question { named, frame }
+    }
+}
+
+fn summary(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
+    let Some(file) = &args.file else { bail!("name a capture file, or - for standard input") };
+    let total = std::fs::metadata(file).ok().map(|info| info.len());
+    let looking = Progress::new("looking who is who", total, globals.quiet);
+    let (who, source) = who::decide(file, &args.question(None), looking)?;
+    let input = source.name().to_owned();
+    let plan = args.plan(&who);
+    let receipt = Receipt::prepare(args, file, globals)?;
+    let mut progress = Progress::new("walking", total, globals.quiet);
+    let mut exported = Ok(());
+    let (report, damage) = if let Some(path) = &args.export {
+        let out = BufWriter::with_capacity(1 << 20, capture::write::create(path)?);
+        let export = StageExport::new(out, plan.cast(), args.export_max)?;
+        let mut engine = plan.build(source, export)?;
+        let mut ran = run::to_the_end(&mut engine, &mut progress);
+        exported = engine.tracer_mut().finish();
+        receipt.write(&engine)?;
+        (Report::new(input, who, &plan, &engine, &ran), ran.damage.take())
+    } else {
+        let mut engine = plan.build(source, NoTrace)?;
+        let mut ran = run::to_the_end(&mut engine, &mut progress);
+        receipt.write(&engine)?;
+        (Report::new(input, who, &plan, &engine, &ran), ran.damage.take())
+    };
+    print(&report, globals)?;
+    let exit = finish(args, &report, damage)?;
+    exported?;
+    Ok(exit)
+}
+
+/// The receipt asked for, if any: key read and capture hashed before the walk.
+struct Receipt(Option<(PathBuf, Option<Key>, CaptureFacts)>);
+
+impl Receipt {
+    fn prepare(args: &Args, file: &Path, globals: &Globals) -> anyhow::Result<Self> {
+        let Some(path) = &args.receipt else { return Ok(Self(None)) };
+        let key = args.key.as_ref().map(|key| receipt::read_or_make_key(key, globals));
+        Ok(Self(Some((path.clone(), key.transpose()?, receipt::capture_facts(file)?))))
+    }
+
+    fn write<T: Tracer>(self, engine: &Engine<T>) -> anyhow::Result<()> {
+        let Some((path, key, facts)) = self.0 else { return Ok(()) };
+        if engine.ledger().check().is_err() {
+            return Ok(()); // the summary says so, and exits 3
+        }
+        receipt::write(&path, key.as_ref(), facts, engine)
+    }
+}
+
+fn print(report: &Report, globals: &Globals) -> anyhow::Result<()> {
+    let mut text = String::new();
+    if globals.json {
+        text = report.json().to_string();
+        text.push('\n');
+    } else {
+        let paint = Paint::for_stdout(globals.color);
+        text::write(&mut text, report, paint, crate::term::width());
+    }
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Our own fault first, then the file's, then the question asked.
+fn finish(args: &Args, report: &Report, damage: Option<capture::Error>) -> anyhow::Result<Exit> {
+    if let Err(imbalance) = report.ledger.check() {
+        eprintln!("framewalk: {imbalance}; this is a fault of framewalk, please report it");
+        return Ok(Exit::OurFault);
+    }
+    if let Some(damage) = damage {
+        return Err(damage.into());
+    }
+    let dropped = report.ledger.dropped_total();
+    if args.fail_on_drop && dropped > 0 {
+        return Ok(Exit::No);
+    }
+    Ok(Exit::Done)
+}

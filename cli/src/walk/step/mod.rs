@@ -1,0 +1,124 @@
+//! `walk --frame N`: one frame's life, forwards and backwards.
+
+mod rows;
+mod screen;
+mod text;
+
+use std::io::{IsTerminal, Write};
+
+use anyhow::bail;
+use pipeline::step::follow;
+use pipeline::{Engine, StepTrace};
+use serde_json::{Value, json};
+use skb::arch::TickRate;
+use skb::Verdict;
+
+use super::plan::Plan;
+use super::run::{file_nic, take_damage};
+use super::{Args, who};
+use crate::cli::Globals;
+use crate::exit::Exit;
+use crate::term::{Paint, Progress};
+
+/// Walks up to frame `number` and shows its steps.
+pub fn run(args: &Args, number: u64, globals: &Globals) -> anyhow::Result<Exit> {
+    let Some(file) = &args.file else { bail!("--frame needs a capture file") };
+    let total = std::fs::metadata(file).ok().map(|info| info.len());
+    let looking = Progress::new("looking who is who", total, globals.quiet);
+    let (who, source) = who::decide(file, &args.question(Some(number)), looking)?;
+    let name = source.name().to_owned();
+    // one frame at a time: what a step cost is then that frame's alone
+    let plan = Plan { budget: 1, ..args.plan(&who) };
+    let rate = TickRate::start();
+    let mut engine = plan.build(source, StepTrace::new(number))?;
+    let mut progress = Progress::new("walking", total, globals.quiet);
+    let found = follow(&mut engine, &plan.cast(), who.meta.as_ref(), |engine| {
+        turn(engine, &plan, &mut progress);
+    });
+    progress.clear();
+    let Some(steps) = found else { return missing(&mut engine, number, &name) };
+    let ns_per_tick = rate.ns_per_tick();
+    let terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+    if args.step && terminal && !globals.json {
+        let colour = Paint::for_stdout(globals.color).is_on();
+        let title = format!("frame {number} of {}", crate::term::safe(&name));
+        screen::run(steps, &title, ns_per_tick, colour)?;
+        return Ok(Exit::Done);
+    }
+    let mut out = String::new();
+    if globals.json {
+        for (i, step) in steps.all().iter().enumerate() {
+            out.push_str(&json_of(step, i + 1, number, ns_per_tick).to_string());
+            out.push('\n');
+        }
+    } else {
+        let paint = Paint::for_stdout(globals.color);
+        text::write(&mut out, &steps, ns_per_tick, paint, crate::term::width());
+    }
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(out.as_bytes())?;
+    stdout.flush()?;
+    Ok(Exit::Done)
+}
+
+fn turn(engine: &mut Engine<StepTrace>, plan: &Plan, progress: &mut Progress) {
+    let Some(nic) = file_nic(engine) else { return };
+    let now_ns = nic.last_ns();
+    progress.at(nic.progress().read);
+    if !plan.live.is_empty() {
+        engine.poll_hosts(now_ns);
+    }
+}
+
+/// The capture ended before the frame came.
+fn missing(engine: &mut Engine<StepTrace>, number: u64, name: &str) -> anyhow::Result<Exit> {
+    let seen = file_nic(engine).map_or(0, |nic| nic.parser().frames());
+    if let Some(damage) = take_damage(engine) {
+        return Err(anyhow::Error::from(damage)
+            .context(format!("frame {number} was not reached: {seen} frames were read")));
+    }
+    bail!("{name} has {seen} frames, there is no frame {number}")
+}
+
+fn json_of(step: &pipeline::Step, index: usize, frame: u64, ns_per_tick: f64) -> Value {
+    let geometry = step.geometry.map(|g| {
+        json!({"head": 0, "data": g.data, "tail": g.tail, "end": g.end, "pulled": g.pulled,
+            "buffer": format!("{:?}", g.buffer).to_lowercase()})
+    });
+    let verdict = match step.kind {
+        pipeline::step::StepKind::Decided(Verdict::Forward(set)) => {
+            json!({"forward": set.map(|port| port.0).collect::<Vec<_>>()})
+        }
+        pipeline::step::StepKind::Decided(Verdict::Drop(reason))
+        | pipeline::step::StepKind::Dropped(reason, _) => json!({"drop": reason.name()}),
+        pipeline::step::StepKind::Decided(Verdict::Consume) => json!("consume"),
+        _ => Value::Null,
+    };
+    json!({
+        "schema": "framewalk.step/1",
+        "frame": frame,
+        "step": index,
+        "stage": step.stage.name(),
+        "kind": step.kind.name(),
+        "direction": step.direction.name(),
+        "title": step.title,
+        "object": step.object,
+        "owner": step.owner,
+        "text": step.text,
+        "told": step.told,
+        "verdict": verdict,
+        "caplen": step.bytes.len(),
+        "origlen": step.origlen,
+        "view": [step.view.start, step.view.end],
+        "geometry": geometry,
+        "ethertype": step.fields.map(|f| f.ethertype),
+        "vlan_tci": step.fields.map(|f| f.vlan_tci),
+        "network": step.fields.map(|f| f.network),
+        "transport": step.fields.map(|f| f.transport),
+        "buffer_refs": step.refs,
+        "references": step.references,
+        "copies": step.copies,
+        "cost_ns": step.cost_ticks.map(|ticks| (ticks as f64 * ns_per_tick).round()),
+    })
+}
+

@@ -1,0 +1,257 @@
+//! The summary for people.
+
+use std::fmt::Write;
+
+use skb::CopyReason;
+
+use super::report::{PortReport, Report};
+use super::who::{Chosen, Who};
+use crate::term::{Paint, bytes, grouped, percent, wrap};
+
+/// Writes the page. `width` is the terminal's.
+pub fn write(out: &mut String, report: &Report, paint: Paint, width: usize) {
+    who(out, &report.who, paint, width);
+    picture(out, report, paint);
+    ports(out, report, paint);
+    ledger(out, report, paint);
+    drops(out, report, paint, width);
+    latencies(out, report, paint);
+    next(out, report, paint);
+}
+
+macro_rules! line {
+    ($out:expr) => { $out.push('\n') };
+    ($out:expr, $($arg:tt)*) => {{
+        // writing into a string cannot fail
+        let _ = writeln!($out, $($arg)*);
+    }};
+}
+
+fn who(out: &mut String, who: &Who, paint: Paint, width: usize) {
+    line!(out, "{}", paint.head("Who is who"));
+    for (guest, id) in who.guests.iter().zip(1..) {
+        let got = match who.looked_at {
+            Some(_) => format!("  {} unicast frames to it", grouped(guest.frames)),
+            None => String::new(),
+        };
+        line!(out, "  guest {id}  {}{got}", paint.head(guest.mac));
+    }
+    let others = who.stations.saturating_sub(who.guests.len() as u64);
+    if who.looked_at.is_some() && others > 0 {
+        let first: Vec<_> =
+            who.others.iter().map(|s| format!("{} ({})", s.mac, grouped(s.frames))).collect();
+        let more = if others > first.len() as u64 { ", ..." } else { "" };
+        let text = format!(
+            "{} more station{} on the wire: {}{more}",
+            grouped(others),
+            if others == 1 { "" } else { "s" },
+            first.join(", ")
+        );
+        for row in wrap(&text, width - 4) {
+            line!(out, "  {row}");
+        }
+    }
+    let mut why = format!("The guest is {}.", who.chosen.words());
+    if who.chosen == Chosen::MostReceived || who.chosen == Chosen::MostReceivedAtFirst {
+        why.push_str(" Choose others with --guest MAC.");
+    }
+    why.push_str(" Everybody else lives on the wire.");
+    for row in wrap(&why, width - 4) {
+        line!(out, "  {}", paint.dim(row));
+    }
+    line!(out);
+}
+
+/// The five stages with what passed each of them.
+fn picture(out: &mut String, report: &Report, paint: Paint) {
+    let ledger = &report.ledger;
+    let entered = ledger.frames_in + ledger.originated;
+    let cells = [
+        ("nic", grouped(entered), "frames in"),
+        ("driver", grouped(report.driver.frames), "harvested"),
+        ("skb", grouped(report.driver.frames), "classified"),
+        ("vswitch", grouped(report.switched()), "decided"),
+        ("guest", grouped(ledger.delivered), "delivered"),
+    ];
+    line!(out, "{}", paint.head("The path"));
+    let width = cells.iter().map(|(_, n, _)| n.len()).max().unwrap_or(0).max(10);
+    let row = |text: &dyn Fn(&(&str, String, &str)) -> String, left: &str, join: &str, right: &str| {
+        let cells: Vec<_> = cells.iter().map(text).collect();
+        format!("  {left}{}{right}", cells.join(join))
+    };
+    line!(out, "{}", row(&|_| "─".repeat(width + 2), "┌", "┐ ┌", "┐"));
+    line!(out, "{}", row(&|c| format!(" {:^width$} ", c.0), "│", "├▶┤", "│"));
+    line!(out, "{}", row(&|c| format!(" {:^width$} ", c.1), "│", "│ │", "│"));
+    line!(out, "{}", row(&|c| format!(" {:^width$} ", c.2), "│", "│ │", "│"));
+    line!(out, "{}", row(&|_| "─".repeat(width + 2), "└", "┘ └", "┘"));
+    interrupts(out, report);
+}
+
+fn interrupts(out: &mut String, report: &Report) {
+    let driver = &report.driver;
+    let per = if driver.interrupts == 0 { 0.0 } else { driver.frames as f64 / driver.interrupts as f64 };
+    line!(
+        out,
+        "  {} interrupt{} for {} frames ({per:.0} each): NAPI polls on while frames are there, and\n  \
+         a file always has the next one ready",
+        grouped(driver.interrupts),
+        if driver.interrupts == 1 { "" } else { "s" },
+        grouped(driver.frames),
+    );
+    line!(out);
+}
+
+fn ports(out: &mut String, report: &Report, paint: Paint) {
+    let title = format!("The switch: {}", report.switch.name());
+    line!(
+        out,
+        "{}, {} address{} in its table, {} moved, host ports {}",
+        paint.head(title),
+        grouped(report.fdb_len as u64),
+        if report.fdb_len == 1 { "" } else { "es" },
+        grouped(report.fdb.moved),
+        if report.host_edges == 0 { "none" } else { "1" },
+    );
+    line!(
+        out,
+        "  {}",
+        paint.dim(format!(
+            "{:<10} {:<18} {:<8} {:>13} {:>13}",
+            "port", "address", "if full", "frames in", "frames out"
+        ))
+    );
+    for port in &report.ports {
+        port_line(out, port);
+    }
+    line!(out);
+}
+
+fn port_line(out: &mut String, port: &PortReport) {
+    let mac = port.mac.as_deref().unwrap_or("");
+    let live = if port.role == "live-guest" { "  live" } else { "" };
+    line!(
+        out,
+        "  {:<10} {mac:<18} {:<8} {:>13} {:>13}{live}",
+        port.name,
+        port.mode,
+        grouped(port.in_frames),
+        grouped(port.out_frames),
+    );
+}
+
+fn ledger(out: &mut String, report: &Report, paint: Paint) {
+    let l = &report.ledger;
+    let left = [
+        ("in", l.frames_in),
+        ("originated", l.originated),
+        ("cloned", l.cloned),
+        ("split", l.split),
+    ];
+    let right = [
+        ("delivered", l.delivered),
+        ("dropped", l.dropped_total()),
+        ("consumed", l.consumed),
+        ("merged", l.merged),
+        ("held", l.held),
+    ];
+    let balanced = match l.check() {
+        Ok(()) => paint.role(crate::term::Role::Good, "balanced".to_owned()).to_string(),
+        Err(imbalance) => paint.bad(format!("NOT BALANCED: {imbalance}")).to_string(),
+    };
+    line!(out, "{} of frame references: {balanced}", paint.head("Ledger"));
+    let sum = |terms: &[(&str, u64)]| {
+        let text: Vec<_> = terms.iter().map(|(k, n)| format!("{k} {}", grouped(*n))).collect();
+        text.join(" + ")
+    };
+    line!(out, "    {}", sum(&left));
+    line!(out, "  = {}", sum(&right));
+    line!(out, "  to the host: {}", grouped(l.host));
+    line!(out, "  copies/frame: {:.2}{}", report.copies_per_frame(), copies(report));
+    line!(out);
+}
+
+fn copies(report: &Report) -> String {
+    let l = &report.ledger;
+    let parts: Vec<_> = CopyReason::ALL
+        .iter()
+        .filter(|reason| l.copies[**reason as usize] > 0)
+        .map(|reason| format!("{reason} {}", grouped(l.copies[*reason as usize])))
+        .collect();
+    if parts.is_empty() {
+        "  (no byte was copied after it was read)".to_owned()
+    } else {
+        format!("  ({})", parts.join(", "))
+    }
+}
+
+fn drops(out: &mut String, report: &Report, paint: Paint, width: usize) {
+    let total = report.ledger.dropped_total();
+    if total == 0 {
+        line!(out, "{}: none", paint.head("Drops"));
+        line!(out);
+        return;
+    }
+    let entered = report.ledger.frames_in + report.ledger.originated + report.ledger.cloned;
+    line!(
+        out,
+        "{}: {} references, {}; a drop is a decision, not an error",
+        paint.head("Drops"),
+        grouped(total),
+        percent(total, entered)
+    );
+    for (stage, reason, count) in report.drops() {
+        line!(out, "  {:<8} {:<15} {:>13}", stage.name(), paint.warn(pad(reason.name(), 15)), grouped(count));
+        for row in wrap(reason.describe(), width - 13) {
+            line!(out, "           {}", paint.dim(row));
+        }
+    }
+    line!(out);
+}
+
+fn pad(text: &str, width: usize) -> String {
+    format!("{text:<width$}")
+}
+
+fn latencies(out: &mut String, report: &Report, paint: Paint) {
+    line!(
+        out,
+        "{} in ns, at burst grain (a frame waits for its burst of up to 64)",
+        paint.head("Time per stage")
+    );
+    let head = format!("{:<8} {:>11} {:>11} {:>11} {:>13}", "stage", "p50", "p99", "p99.9", "max");
+    line!(out, "  {}", paint.dim(head));
+    for latency in &report.latencies {
+        let ns = |value: f64| grouped(value.round() as u64);
+        line!(
+            out,
+            "  {:<8} {:>11} {:>11} {:>11} {:>13}",
+            latency.stage,
+            ns(latency.p50_ns),
+            ns(latency.p99_ns),
+            ns(latency.p999_ns),
+            ns(latency.max_ns),
+        );
+    }
+    let frames = report.ledger.frames_in;
+    let taken: u64 = report.ports.iter().map(|p| p.in_bytes).sum();
+    let rate = if report.seconds > 0.0 { frames as f64 / report.seconds / 1e6 } else { 0.0 };
+    line!(
+        out,
+        "  {} frames, {} in {:.3} s: {rate:.1} million frames/s, reading the file included",
+        grouped(frames),
+        bytes(taken),
+        report.seconds
+    );
+    line!(out);
+}
+
+fn next(out: &mut String, report: &Report, paint: Paint) {
+    if report.input == "standard input" || report.ledger.frames_in == 0 {
+        return;
+    }
+    line!(out, "{}", paint.head("Next"));
+    let file = crate::term::safe(&report.input);
+    line!(out, "  framewalk walk {file} --frame 1 --step         step through one frame");
+    line!(out, "  framewalk walk {file} --export stages.pcapng   every stage, for Wireshark");
+    line!(out, "  framewalk inspect {file}                       what is in the capture");
+}
