@@ -90,7 +90,7 @@ mod with_cli {
         }
         let version = command.get_version().map(|_| ["--version".to_owned(), "-V".to_owned()]);
         flags.extend(version.into_iter().flatten());
-        let subcommands: Vec<Value> = command.get_subcommands().map(flags).collect();
+        let subcommands: Vec<Value> = command.get_subcommands().map(self::flags).collect();
         json!({"name": command.get_name(), "flags": flags, "subcommands": subcommands})
     }
 }
