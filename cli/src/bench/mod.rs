@@ -35,6 +35,7 @@ pub enum What {
     Inspect {
         /// The capture; a large one says more
         file: PathBuf,
+        /// How long to measure
         #[command(flatten)]
         timing: Timing,
     },

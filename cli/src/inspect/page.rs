@@ -1,0 +1,144 @@
+//! The one page that `framewalk inspect FILE` prints.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use capture::Reader;
+
+use super::select::Selector;
+use super::summary::{Summary, run_on};
+use super::{Args, file};
+use crate::exit::{Exit, chain_text};
+use crate::term::{Paint, Progress, bytes, grouped, percent, safe};
+
+/// Reads the file, prints the page; a damage is named on it and is the run's error.
+pub(super) fn run(
+    reader: &mut Reader,
+    selector: &mut Selector,
+    args: &Args,
+    paint: Paint,
+    mut progress: Progress,
+    out: &mut impl Write,
+) -> anyhow::Result<Exit> {
+    let (summary, error) = run_on(reader, selector, |at| progress.at(at));
+    progress.clear();
+    let mut text = Vec::new();
+    file::write_facts(&mut text, reader, paint)?;
+    overview(&mut text, reader, &summary, args, paint)?;
+    if let Some(error) = &error {
+        file::fact(&mut text, paint, "damage", &chain_text(error))?;
+    }
+    if let Some(first) = &summary.first {
+        writeln!(text)?;
+        first.write(&mut text, args.hex, paint)?;
+    }
+    next_steps(&mut text, &summary, args, paint)?;
+    out.write_all(&text)?;
+    out.flush()?;
+    error.map_or(Ok(Exit::Done), Err)
+}
+
+fn overview(
+    out: &mut Vec<u8>,
+    reader: &Reader,
+    summary: &Summary,
+    args: &Args,
+    paint: Paint,
+) -> io::Result<()> {
+    let all = summary.all;
+    let mut frames = format!("{}, {}", grouped(all.frames), bytes(all.bytes));
+    if args.filter.is_some() {
+        let of = grouped(reader.statistics().frames);
+        frames = format!("{frames}; those of {of} that match the filter");
+    }
+    if summary.cut > 0 {
+        _ = write!(frames, "; of {} only the beginning was captured", grouped(summary.cut));
+    }
+    file::fact(out, paint, "frames", &frames)?;
+    if let Some((first, last)) = summary.wire.span {
+        file::fact(out, paint, "time", &file::span(first, last))?;
+    }
+    let mostly = mostly(summary);
+    if !mostly.is_empty() {
+        file::fact(out, paint, "mostly", &mostly)?;
+    }
+    if summary.malformed > 0 {
+        let text = format!("{} frames contradict themselves", grouped(summary.malformed));
+        file::fact(out, paint, "malformed", &text)?;
+    }
+    if all.frames == 0 {
+        file::fact(out, paint, "", "no frames: there is nothing to show")?;
+    }
+    Ok(())
+}
+
+/// The protocols that frames most often end with: `tcp 81.0 %, arp 3.2 %`.
+fn mostly(summary: &Summary) -> String {
+    let rows = summary.tree.rows();
+    let mut ends: Vec<(&str, u64)> = Vec::new();
+    for (i, row) in rows.iter().enumerate().filter(|(_, row)| !row.by_port) {
+        let below = rows[i + 1..].iter().take_while(|other| other.depth > row.depth);
+        let children = below.filter(|other| other.depth == row.depth + 1 && !other.by_port);
+        let deeper: u64 = children.map(|child| child.counts.frames).sum();
+        let frames = row.counts.frames - deeper;
+        match ends.iter_mut().find(|(kind, _)| *kind == row.kind) {
+            Some((_, sum)) => *sum += frames,
+            None => ends.push((row.kind, frames)),
+        }
+    }
+    ends.retain(|(_, frames)| *frames > 0);
+    ends.sort_by_key(|&(kind, frames)| (std::cmp::Reverse(frames), kind));
+    let share =
+        |(kind, frames): &(&str, u64)| format!("{kind} {}", percent(*frames, summary.all.frames));
+    ends.iter().take(4).map(share).collect::<Vec<_>>().join(", ")
+}
+
+fn next_steps(out: &mut Vec<u8>, summary: &Summary, args: &Args, paint: Paint) -> io::Result<()> {
+    if summary.all.frames == 0 {
+        return Ok(());
+    }
+    let file = args.file.to_string_lossy();
+    if file == "-" {
+        return Ok(());
+    }
+    let file = shell_word(&safe(&file));
+    let another = if summary.all.frames > 1 { 2 } else { 1 };
+    let steps = [
+        (format!("framewalk inspect {file} --all"), "a line per frame"),
+        (format!("framewalk inspect {file} --frame {another} --hex"), "every byte of another"),
+        (format!("framewalk inspect {file} --summary"), "who talks with whom"),
+        (format!("framewalk walk {file}"), "through the switch"),
+    ];
+    writeln!(out, "\n{}", paint.head("Next"))?;
+    let column = steps.iter().map(|(command, _)| command.chars().count()).max().unwrap_or(0);
+    for (command, why) in steps {
+        if column + 4 + why.len() > crate::term::width() {
+            writeln!(out, "  {command}\n      {}", paint.dim(why))?;
+        } else {
+            writeln!(out, "  {command:<column$}  {}", paint.dim(why))?;
+        }
+    }
+    Ok(())
+}
+
+/// As one would have to type it.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:@%,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_can_be_typed_as_shown() {
+        assert_eq!(shell_word("pcaps/a-b.pcapng"), "pcaps/a-b.pcapng");
+        assert_eq!(shell_word("my file"), "'my file'");
+        assert_eq!(shell_word("it's"), "'it'\\''s'");
+    }
+}

@@ -1,0 +1,13 @@
+//! The command line of framewalk, as a library: so that man pages, completions, benches and tests
+//! use the same code as the program.
+//!
+//! The only place with an argument parser, colours, progress bars and exit codes.
+#![deny(missing_docs)]
+
+pub mod bench;
+pub mod cli;
+pub mod exit;
+pub mod inspect;
+pub mod json;
+pub mod term;
+pub mod walk;
