@@ -9,7 +9,7 @@ use crate::endpoint::Endpoint;
 use crate::engine::{Core, PortMode, WAITING_MAX};
 use skb::classify::push_mac_header;
 use skb::trace::Tracer;
-use skb::{BURST_MAX, Burst, DropReason, PortId, PortSet, Sink, Skb, Stage, Verdict};
+use skb::{BURST_MAX, DropReason, PortId, PortSet, Sink, Skb, Stage, Verdict};
 use vswitch::Decision;
 
 /// Places in a burst.
@@ -37,9 +37,9 @@ impl Picks {
 }
 
 impl<T: Tracer> Core<T> {
-    /// Sends every frame of the burst where its decision says; afterwards the burst is empty.
+    /// Sends every frame of the burst where its decision says; afterwards the burst owns nothing.
     #[inline]
-    pub(crate) fn carry_out(&mut self, source: usize, burst: &mut Burst, decisions: &[Decision]) {
+    pub(crate) fn carry_out(&mut self, source: usize, burst: &mut [Skb], decisions: &[Decision]) {
         let mut used = PortSet::EMPTY;
         let mut taken = 0_u64;
         for (place, decision) in decisions.iter().enumerate().take(burst.len()) {
@@ -67,12 +67,12 @@ impl<T: Tracer> Core<T> {
         for port in used {
             self.flush(source, port, burst);
         }
-        self.pool.free_burst(burst, taken);
+        self.pool.free_all(burst, taken);
     }
 
     /// Floods, groups, mirrors, tags that change, and frames that end here.
     #[inline(never)]
-    fn carry_out_rare(&mut self, source: usize, decision: &Decision, skb: Skb, burst: &Burst) {
+    fn carry_out_rare(&mut self, source: usize, decision: &Decision, skb: Skb, burst: &[Skb]) {
         let Decision { verdict, mirror, retag } = *decision;
         for port in mirror {
             let copy = self.pool.share(&skb);
@@ -165,7 +165,7 @@ impl<T: Tracer> Core<T> {
 
     /// Hands the noted frames of the burst to a port's sink; the burst keeps its references.
     #[inline]
-    fn flush(&mut self, source: usize, port: PortId, burst: &Burst) {
+    fn flush(&mut self, source: usize, port: PortId, burst: &[Skb]) {
         let Some(egress) = self.ports.get_mut(port.index()) else { return };
         let noted = egress.picks.len;
         if noted == 0 {
@@ -185,7 +185,7 @@ impl<T: Tracer> Core<T> {
 
     /// The same frame by frame, for a port that may not have room for all.
     #[inline(never)]
-    fn flush_limited(&mut self, source: usize, port: PortId, burst: &Burst) {
+    fn flush_limited(&mut self, source: usize, port: PortId, burst: &[Skb]) {
         let picks = std::mem::replace(&mut self.ports[port.index()].picks, Picks::new());
         for &place in picks.as_slice() {
             let skb = self.pool.share(&burst[usize::from(place)]);

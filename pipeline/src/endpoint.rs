@@ -3,7 +3,7 @@
 
 use guest::{CountingSink, FrameDigest, SmolHost};
 use nic::{FileNic, Generator};
-use skb::{Burst, Ledger, Nic, Pool, Ring, RxDesc, RxStatus, Sink, Skb};
+use skb::{Ledger, Nic, Pool, Ring, RxStatus, Sink, Skb};
 
 /// The far end of a port.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Nic for Endpoint {
     fn rx(
         &mut self,
         pool: &mut Pool,
-        ring: &mut Ring<RxDesc>,
+        ring: &mut Ring,
         budget: usize,
         ledger: &mut Ledger,
     ) -> RxStatus {
@@ -79,7 +79,7 @@ impl Sink for Endpoint {
     }
 
     #[inline]
-    fn deliver_picks(&mut self, pool: &mut Pool, burst: &Burst, picks: &[u8], ledger: &mut Ledger) {
+    fn deliver_picks(&mut self, pool: &mut Pool, burst: &[Skb], picks: &[u8], ledger: &mut Ledger) {
         match self {
             Self::Sink(s) | Self::File(_, s) | Self::Generator(_, s) => {
                 s.deliver_picks(pool, burst, picks, ledger);

@@ -6,16 +6,14 @@
 //! (counted); a *credit* port makes the frames wait in the queue of the port they came in by, and
 //! only that port is polled less.
 
+use crate::egress::Picks;
 use crate::endpoint::Endpoint;
 use crate::hist::StageHistograms;
 use driver::{Driver, gro};
 use skb::arch::ticks;
 use skb::classify::classify;
 use skb::trace::Tracer;
-use crate::egress::Picks;
-use skb::{
-    Burst, Ledger, Nic, PORTS_MAX, Pool, PortId, PortSet, RxStatus, Skb, Stage,
-};
+use skb::{Burst, Ledger, Nic, PORTS_MAX, Pool, PortId, PortSet, RxStatus, Skb, Stage};
 use std::collections::VecDeque;
 use vswitch::{Decision, Vswitch};
 
@@ -284,37 +282,50 @@ impl<T: Tracer> Engine<T> {
         }
         let status = self.receive(index, budget);
         stamps[1] = ticks();
-        let Core { ports, pool, tracer, .. } = &mut self.core;
-        let trace = |skb: &Skb| tracer.stage(Stage::Driver, pool, skb);
-        ports[index].driver.poll_each(pool, &mut self.burst, trace);
+        let Core { ports, pool, tracer, config, ledger, .. } = &mut self.core;
+        let driver = &mut ports[index].driver;
+        let harvested =
+            if config.gro { driver.poll(pool, &mut self.burst) } else { driver.harvest(pool) };
+        // the ring is out of the engine while its oldest entries are the burst at hand
+        let mut ring = std::mem::take(driver.ring_mut());
+        let built = if config.gro { &mut self.burst[..] } else { ring.oldest_mut(harvested) };
+        if T::ON {
+            built.iter().for_each(|skb| tracer.stage(Stage::Driver, pool, skb));
+        }
         stamps[2] = ticks();
-        if self.burst.is_empty() {
-            self.core.ports[index].done = status == RxStatus::Done;
-            return match status {
-                RxStatus::Done if waiting == 0 => RxStatus::Done,
-                RxStatus::Active => RxStatus::Active,
-                _ if moved => RxStatus::Active,
-                _ => RxStatus::Idle,
-            };
+        for skb in built {
+            classify(pool, skb);
+            tracer.stage(Stage::Skb, pool, skb);
         }
-        let frames = self.burst.len() as u64;
-        for skb in &mut *self.burst {
-            classify(&self.core.pool, skb);
-            self.core.tracer.stage(Stage::Skb, &self.core.pool, skb);
-        }
-        if self.core.config.gro {
-            let Core { pool, ledger, .. } = &mut self.core;
+        if config.gro {
             gro::merge_burst(pool, &mut self.burst, ledger);
         }
         stamps[3] = ticks();
-        self.decide();
+        let burst =
+            if self.core.config.gro { &mut self.burst[..] } else { ring.oldest_mut(harvested) };
+        decide(&mut self.core, burst, &mut self.decisions[..], &mut self.now_ms);
         stamps[4] = ticks();
-        self.core.carry_out(index, &mut self.burst, &self.decisions[..]);
+        self.core.carry_out(index, burst, &self.decisions[..]);
         stamps[5] = ticks();
-        if self.core.config.histograms {
-            self.hist.record(&stamps, frames);
+        if self.core.config.gro {
+            self.burst.clear();
+        } else {
+            ring.release(harvested);
         }
-        RxStatus::Active
+        *self.core.ports[index].driver.ring_mut() = ring;
+        if harvested > 0 {
+            if self.core.config.histograms {
+                self.hist.record(&stamps, harvested as u64);
+            }
+            return RxStatus::Active;
+        }
+        self.core.ports[index].done = status == RxStatus::Done;
+        match status {
+            RxStatus::Done if waiting == 0 => RxStatus::Done,
+            RxStatus::Active => RxStatus::Active,
+            _ if moved => RxStatus::Active,
+            _ => RxStatus::Idle,
+        }
     }
 
     fn receive(&mut self, index: usize, budget: usize) -> RxStatus {
@@ -338,27 +349,31 @@ impl<T: Tracer> Engine<T> {
         status
     }
 
-    fn decide(&mut self) {
-        let Self { core, burst, decisions, now_ms, .. } = self;
-        let Core { switch, pool, tracer, .. } = core;
-        if core.config.frame_clock
-            && let Some(last) = burst.last()
-        {
-            *now_ms = (*now_ms).max(last.time_ns.max(0) as u64 / 1_000_000);
-        }
-        if !T::ON {
-            switch.forward_burst(pool, burst, *now_ms, &mut decisions[..burst.len()]);
-            return;
-        }
-        for (i, skb) in burst.iter().enumerate() {
-            let one = &mut decisions[i..=i];
-            switch.forward_burst(pool, std::slice::from_ref(skb), *now_ms, one);
-            tracer.verdict(pool, skb, &one[0].verdict);
-        }
-    }
-
     /// Ends the run: frames that still wait are dropped as `shutdown`, with their stage.
     pub fn shut_down(&mut self) {
         self.core.shut_down();
+    }
+}
+
+fn decide<T: Tracer>(
+    core: &mut Core<T>,
+    burst: &[Skb],
+    decisions: &mut [Decision],
+    now_ms: &mut u64,
+) {
+    let Core { switch, pool, tracer, .. } = core;
+    if core.config.frame_clock
+        && let Some(last) = burst.last()
+    {
+        *now_ms = (*now_ms).max(last.time_ns.max(0) as u64 / 1_000_000);
+    }
+    if !T::ON {
+        switch.forward_burst(pool, burst, *now_ms, &mut decisions[..burst.len()]);
+        return;
+    }
+    for (skb, decision) in burst.iter().zip(decisions) {
+        let one = std::slice::from_mut(decision);
+        switch.forward_burst(pool, std::slice::from_ref(skb), *now_ms, one);
+        tracer.verdict(pool, skb, &decision.verdict);
     }
 }

@@ -9,7 +9,7 @@
 
 pub mod gro;
 
-use skb::{BURST_MAX, Burst, Pool, Ring, RxDesc, Skb};
+use skb::{BURST_MAX, Burst, Pool, Ring};
 
 /// Counters of the ring discipline.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,14 +27,14 @@ pub struct DriverStats {
 /// One rx queue.
 #[derive(Debug)]
 pub struct Driver {
-    ring: Ring<RxDesc>,
+    ring: Ring,
     budget: usize,
     scheduled: bool,
     stats: DriverStats,
 }
 
 /// Entries of an rx ring unless asked otherwise.
-pub const RX_RING_DEFAULT: usize = 256;
+pub const RX_RING_DEFAULT: usize = 128;
 
 impl Driver {
     /// A queue with `ring_slots` descriptors (rounded up to a power of two) and a poll budget of
@@ -50,12 +50,12 @@ impl Driver {
 
     /// The rx ring, for the NIC to fill.
     #[inline]
-    pub fn ring_mut(&mut self) -> &mut Ring<RxDesc> {
+    pub fn ring_mut(&mut self) -> &mut Ring {
         &mut self.ring
     }
 
     /// The rx ring.
-    pub fn ring(&self) -> &Ring<RxDesc> {
+    pub fn ring(&self) -> &Ring {
         &self.ring
     }
 
@@ -70,20 +70,13 @@ impl Driver {
         self.stats
     }
 
-    /// Harvests at most a budget of descriptors into `burst` and builds an skb around each.
+    /// One poll: how many of the oldest descriptors to take now, at most a budget. The frames'
+    /// first lines are fetched on the way, because the next stage reads the headers.
+    ///
+    /// The skbs are built where the descriptors lie: see [`Ring::oldest_mut`]. Afterwards they are
+    /// to be released, or [`poll`](Self::poll) moves them out.
     #[inline]
-    pub fn poll(&mut self, pool: &Pool, burst: &mut Burst) -> usize {
-        self.poll_each(pool, burst, |_| {})
-    }
-
-    /// [`poll`](Self::poll), showing each skb to `each` as soon as it is built.
-    #[inline]
-    pub fn poll_each(
-        &mut self,
-        pool: &Pool,
-        burst: &mut Burst,
-        mut each: impl FnMut(&Skb),
-    ) -> usize {
+    pub fn harvest(&mut self, pool: &Pool) -> usize {
         let ready = self.ring.len();
         if ready > 0 && !self.scheduled {
             self.stats.interrupts += 1;
@@ -92,20 +85,27 @@ impl Driver {
         if !self.scheduled {
             return 0;
         }
-        let take = ready.min(self.budget).min(BURST_MAX - burst.len());
-        for _ in 0..take {
-            if let Some(desc) = self.ring.pop() {
-                let skb = pool.build_skb(desc);
-                each(&skb);
-                burst.push(skb);
-            }
+        let take = self.ring.contiguous(self.budget.min(BURST_MAX));
+        for skb in self.ring.oldest_mut(take) {
+            pool.prefetch(skb);
         }
         self.stats.polls += 1;
         self.stats.frames += take as u64;
         if take == self.budget {
             self.stats.polls_full += 1;
-        } else {
+        } else if take == ready {
             self.scheduled = false;
+        }
+        take
+    }
+
+    /// [`harvest`](Self::harvest), moving the skbs out of the ring into an empty `burst`.
+    pub fn poll(&mut self, pool: &Pool, burst: &mut Burst) -> usize {
+        let take = self.harvest(pool);
+        for _ in 0..take {
+            if let Some(desc) = self.ring.pop() {
+                burst.push(pool.build_skb(desc));
+            }
         }
         take
     }
@@ -133,7 +133,7 @@ mod tests {
         }
         for expected in [64, 64, 22, 0] {
             assert_eq!(driver.poll(&pool, &mut burst), expected);
-            pool.free_burst(&mut burst, 0);
+            pool.free_burst(&mut burst);
         }
         let stats = driver.stats();
         assert_eq!((stats.interrupts, stats.polls, stats.polls_full), (1, 3, 2));

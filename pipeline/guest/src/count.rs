@@ -78,7 +78,7 @@ impl<D: Digest> Sink for CountingSink<D> {
     }
 
     #[inline]
-    fn deliver_picks(&mut self, pool: &mut Pool, burst: &Burst, picks: &[u8], ledger: &mut Ledger) {
+    fn deliver_picks(&mut self, pool: &mut Pool, burst: &[Skb], picks: &[u8], ledger: &mut Ledger) {
         for &place in picks {
             if let Some(skb) = burst.get(usize::from(place)) {
                 self.see(pool, skb);
@@ -96,7 +96,7 @@ impl<D: Digest> Sink for CountingSink<D> {
         let count = burst.len() as u64;
         self.frames += count;
         ledger.delivered += count;
-        pool.free_burst(burst, 0);
+        pool.free_burst(burst);
     }
 }
 

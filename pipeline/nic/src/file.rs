@@ -6,7 +6,7 @@
 
 use capture::format::{NO_TIME, Parser};
 use capture::{Damage, Error, Part, Problem, Record, Source};
-use skb::{Block, CopyReason, Ledger, MacAddr, Nic, Pool, PortId, Ring, RxDesc, RxStatus};
+use skb::{Block, CopyReason, Ledger, MacAddr, Nic, Pool, PortId, Ring, RxStatus};
 
 /// Records parsed ahead of the ring.
 const BATCH: usize = 256;
@@ -261,7 +261,7 @@ impl Nic for FileNic {
     fn rx(
         &mut self,
         pool: &mut Pool,
-        ring: &mut Ring<RxDesc>,
+        ring: &mut Ring,
         budget: usize,
         ledger: &mut Ledger,
     ) -> RxStatus {

@@ -4,7 +4,7 @@
 //! slot out once more: no byte moves and nothing is allocated. A slot that is still on its way is
 //! not lent again before it has come back, so a slow path slows the generator and loses nothing.
 
-use skb::{CopyReason, Ledger, Nic, Pool, PortId, Ring, RxDesc, RxStatus, Template};
+use skb::{CopyReason, Ledger, Nic, Pool, PortId, Ring, RxStatus, Template};
 
 /// The generator cannot hold its templates.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -95,7 +95,7 @@ impl Nic for Generator {
     fn rx(
         &mut self,
         pool: &mut Pool,
-        ring: &mut Ring<RxDesc>,
+        ring: &mut Ring,
         budget: usize,
         ledger: &mut Ledger,
     ) -> RxStatus {

@@ -1,7 +1,7 @@
 //! The traits at the edges of the path. What implements them lives in other crates; only the
 //! engine and the command line know which are plugged together.
 
-use crate::{Burst, Ledger, Pool, Ring, RxDesc, Skb};
+use crate::{Burst, Ledger, Pool, Ring, Skb};
 
 /// What a call of [`Nic::rx`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub trait Nic {
     fn rx(
         &mut self,
         pool: &mut Pool,
-        ring: &mut Ring<RxDesc>,
+        ring: &mut Ring,
         budget: usize,
         ledger: &mut Ledger,
     ) -> RxStatus;
@@ -43,7 +43,7 @@ pub trait Sink {
 
     /// Takes the frames at the places `picks` of `burst`, in that order, counting them. The caller
     /// keeps its references; a sink that needs a frame for longer shares it.
-    fn deliver_picks(&mut self, pool: &mut Pool, burst: &Burst, picks: &[u8], ledger: &mut Ledger) {
+    fn deliver_picks(&mut self, pool: &mut Pool, burst: &[Skb], picks: &[u8], ledger: &mut Ledger) {
         for &place in picks {
             if let Some(skb) = burst.get(usize::from(place)) {
                 let shared = pool.share(skb);

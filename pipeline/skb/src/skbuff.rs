@@ -2,6 +2,7 @@
 
 use crate::{BufId, FrameMeta, LinkType, PortId};
 use arrayvec::ArrayVec;
+use bytemuck::TransparentWrapper;
 
 /// Frames moved in one call, at most (NAPI's usual weight).
 pub const BURST_MAX: usize = 64;
@@ -45,7 +46,8 @@ pub enum IpSummed {
 /// [`Pool::build_skb`](crate::Pool::build_skb): one cache line, so that building moves the line and
 /// computes nothing. Owns one reference to its buffer; a driver that will not take it gives it back
 /// with [`Pool::free_desc`](crate::Pool::free_desc).
-#[derive(Debug)]
+#[derive(Debug, TransparentWrapper)]
+#[repr(transparent)]
 #[must_use = "owns a buffer reference: build an skb from it or free it"]
 pub struct RxDesc(pub(crate) Skb);
 
@@ -125,7 +127,6 @@ pub struct Skb {
 }
 
 const _: () = assert!(size_of::<Skb>() == 64 && align_of::<Skb>() == 64);
-const _: () = assert!(size_of::<Option<RxDesc>>() == 64);
 
 impl Skb {
     /// A descriptor that names no buffer and owns no reference: what stays in a burst at the place

@@ -37,6 +37,13 @@ pub(crate) struct Tx {
     pub(crate) bytes: u64,
 }
 
+impl Tx {
+    pub(crate) fn add(&mut self, more: Self) {
+        self.frames += more.frames;
+        self.bytes += more.bytes;
+    }
+}
+
 /// All counts of a switch.
 #[derive(Debug, Clone)]
 pub struct SwitchStats {

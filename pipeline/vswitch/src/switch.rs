@@ -3,7 +3,7 @@
 use crate::config::{PortConfig, SwitchConfig, UnknownUnicast};
 use crate::fdb::{Fdb, FdbKey, HashKey, MAC_BITS, Tick};
 use crate::guard;
-use crate::stats::SwitchStats;
+use crate::stats::{SwitchStats, Tx};
 use crate::table::{Lane, MirrorLane, Tables};
 use crate::validate::{ConfigError, check};
 use crate::vlan::{Refused, Tag, TagAction, Tpid, VlanMode, be16, classify, egress_action, tag_of};
@@ -198,25 +198,35 @@ impl Vswitch {
         let [a, b, c] = self.tables.tpids_le;
         let tag = |ethertype| ethertype == a || ethertype == b || ethertype == c;
         let mirrors = &self.tables.mirrors[..];
+        let key_bits = FdbKey::from_bits(pvid, 0);
         let (mut count, mut bytes) = (0, 0);
+        // counts of the port the last frame went to, written when the next goes elsewhere
+        let mut tx = (PortId(0), Tx::default());
         for (skb, place) in run.iter().zip(out) {
-            let Some((dst, src, ethertype)) = header(pool.frame(skb)) else { break };
-            let group = (dst | src) & 1 != 0;
+            let Some((first, second)) = header_words(pool.frame(skb)) else { break };
+            let ethertype = (second >> 48) as u16;
+            let group = (first | second) & 1 != 0;
             let tagged = ethertype != IPV4_LE && tag(ethertype);
-            if group || src == 0 || tagged || skb.linktype != LinkType::ETHERNET {
+            if group || tagged || skb.linktype != LinkType::ETHERNET {
                 break;
             }
-            if learn && !probe.known(FdbKey::from_bits(pvid, src)) {
+            let (src, dst) = (key_bits.with_mac(second), key_bits.with_mac(first));
+            // a source of zero is never known; where nothing is learned it must be looked for
+            let known = if learn { probe.known(src) } else { second & MAC_BITS != 0 };
+            if !known {
                 break;
             }
-            let Some(port) = probe.port_of(FdbKey::from_bits(pvid, dst)) else { break };
+            let Some(port) = probe.port_of(dst) else { break };
             if !reach_untagged.contains(port) {
                 break;
             }
             let len = u64::from(skb.origlen);
-            let tx = &mut self.stats.tx[port.index() % PORTS_MAX];
-            tx.frames += 1;
-            tx.bytes += len;
+            if port != tx.0 {
+                self.stats.tx[tx.0.index() % PORTS_MAX].add(tx.1);
+                tx = (port, Tx::default());
+            }
+            tx.1.frames += 1;
+            tx.1.bytes += len;
             let to = PortSet::only(port);
             let mirror = if mirrors.is_empty() {
                 PortSet::EMPTY
@@ -228,6 +238,7 @@ impl Vswitch {
             count += 1;
             bytes += len;
         }
+        self.stats.tx[tx.0.index() % PORTS_MAX].add(tx.1);
         let vlan = &mut self.stats.vlans[usize::from(pvid)];
         vlan.frames += count as u64;
         vlan.bytes += bytes;
@@ -410,8 +421,16 @@ const IPV4_LE: u16 = 0x0800_u16.swap_bytes();
 /// little-endian. `None` below 14 bytes.
 #[inline(always)]
 fn header(frame: &[u8]) -> Option<(u64, u64, u16)> {
+    let (first, second) = header_words(frame)?;
+    Some((first & MAC_BITS, second & MAC_BITS, (second >> 48) as u16))
+}
+
+/// The first eight bytes, which begin with the destination, and the eight from the source to the
+/// EtherType. `None` below 14 bytes.
+#[inline(always)]
+fn header_words(frame: &[u8]) -> Option<(u64, u64)> {
     let header = frame.first_chunk::<14>()?;
     let first = u64::from_le_bytes(*header.first_chunk::<8>()?);
     let second = u64::from_le_bytes(*header.last_chunk::<8>()?);
-    Some((first & MAC_BITS, second & MAC_BITS, (second >> 48) as u16))
+    Some((first, second))
 }

@@ -3,8 +3,7 @@
 use super::SmolHost;
 use crate::segment::{Headers, finish_checksum};
 use skb::{
-    CopyReason, DropReason, IpSummed, Ledger, LinkType, Nic, Pool, Ring, RxDesc, RxStatus, Sink,
-    Skb, Stage,
+    CopyReason, DropReason, IpSummed, Ledger, LinkType, Nic, Pool, Ring, RxStatus, Sink, Skb, Stage,
 };
 
 impl Sink for SmolHost {
@@ -127,7 +126,7 @@ impl Nic for SmolHost {
     fn rx(
         &mut self,
         pool: &mut Pool,
-        ring: &mut Ring<RxDesc>,
+        ring: &mut Ring,
         budget: usize,
         ledger: &mut Ledger,
     ) -> RxStatus {

@@ -35,7 +35,7 @@ pub(crate) enum Mode {
 pub(crate) struct Cable {
     pub(crate) pool: Pool,
     pub(crate) hosts: [SmolHost; 2],
-    rings: [Ring<RxDesc>; 2],
+    rings: [Ring; 2],
     waiting: [VecDeque<Skb>; 2],
     pub(crate) ledger: Ledger,
     pub(crate) now_ns: i64,

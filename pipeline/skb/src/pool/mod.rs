@@ -96,9 +96,15 @@ pub enum PoolError {
 pub struct Slot(BufId);
 
 /// A frame in a slot that its keeper lends out again and again; never itself a frame in flight.
+///
+/// Twelve bytes, because a generator goes through thousands of them in turn.
 #[derive(Debug)]
 #[must_use = "owns a slot"]
-pub struct Template(RxDesc);
+pub struct Template {
+    buf: BufId,
+    len: u32,
+    ingress: PortId,
+}
 
 /// A block in its reader's hands.
 #[derive(Debug)]
@@ -267,19 +273,23 @@ impl Pool {
     /// Makes the first `len` written bytes of a slot a template: a frame that can be lent out
     /// again and again. `None` if longer than the slot.
     pub fn template(&mut self, slot: Slot, len: usize, ingress: PortId) -> Option<Template> {
-        self.slot_desc(&slot, len, ingress).map(Template)
+        let fits = len <= self.slot_frame_max();
+        fits.then_some(Template { buf: slot.0, len: len as u32, ingress })
     }
 
     /// Hands a template's frame out; `None` while it is still on its way.
     #[inline(always)]
     pub fn lend_template(&mut self, template: &Template) -> Option<RxDesc> {
-        let refs = &mut self.refs[template.0.buf.index()];
+        let Template { buf, len, ingress } = *template;
+        let refs = &mut self.refs[buf.index()];
         if *refs != 1 {
             return None;
         }
         *refs = 2;
         self.held += 1;
-        Some(RxDesc(Skb { ..template.0.0 }))
+        let head = (buf.0.get() - 1) * self.stride;
+        let data = head + self.headroom;
+        Some(desc(buf, [head, data, data + len, head + self.stride], ingress))
     }
 
     #[inline]
@@ -377,10 +387,10 @@ impl Pool {
         self.view(desc)
     }
 
-    /// Asks the cache for the first line of a descriptor's frame.
+    /// Asks the cache for the first line of a frame.
     #[inline(always)]
-    pub fn prefetch(&self, desc: &RxDesc) {
-        crate::arch::prefetch(self.mem.bytes(), desc.data as usize);
+    pub fn prefetch(&self, skb: &Skb) {
+        crate::arch::prefetch(self.mem.bytes(), skb.data as usize);
     }
 
     /// The bytes in view for writing; `None` if they are shared or lie in a block (read-only).
@@ -451,28 +461,34 @@ impl Pool {
         self.put(skb.buf);
     }
 
-    /// Ends the references of a whole burst, with one update of the held count. Places whose bit
-    /// is set in `hollow` hold no reference (see [`Skb::hollow`]) and are passed over.
+    /// Ends the references of a whole burst and empties it.
+    pub fn free_burst(&mut self, burst: &mut Burst) {
+        self.free_all(burst, 0);
+        burst.clear();
+    }
+
+    /// Ends the references of all `skbs`, with one update of the held count. Places whose bit is
+    /// set in `hollow` hold no reference (see [`Skb::hollow`]) and are passed over. What the slice
+    /// holds afterwards is stale: the caller overwrites or forgets it.
     #[inline]
-    pub fn free_burst(&mut self, burst: &mut Burst, hollow: u64) {
+    pub fn free_all(&mut self, skbs: &mut [Skb], hollow: u64) {
         if hollow != 0 {
-            return self.free_burst_but(burst, hollow);
+            return self.free_all_but(skbs, hollow);
         }
-        self.held -= burst.len() as u64;
-        for skb in burst.iter() {
+        self.held -= skbs.len() as u64;
+        for skb in skbs {
             if skb.frags != 0 {
                 self.free_frags(skb.frags);
             }
             self.put(skb.buf);
         }
-        burst.clear();
     }
 
     #[inline(never)]
-    fn free_burst_but(&mut self, burst: &mut Burst, hollow: u64) {
-        for (place, skb) in burst.drain(..).enumerate() {
+    fn free_all_but(&mut self, skbs: &mut [Skb], hollow: u64) {
+        for (place, skb) in skbs.iter_mut().enumerate() {
             if hollow >> (place & 63) & 1 == 0 {
-                self.free(skb);
+                self.free(std::mem::replace(skb, Skb::hollow()));
             }
         }
     }

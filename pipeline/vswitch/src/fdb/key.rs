@@ -35,6 +35,12 @@ impl FdbKey {
         Self(USED | u64::from(vid & 0x0fff) << 48 | mac_bits & MAC_BITS)
     }
 
+    /// The same VLAN with the MAC in the low 48 bits of `word`; `self` must have none.
+    #[inline(always)]
+    pub(crate) fn with_mac(self, word: u64) -> Self {
+        Self(self.0 | word & MAC_BITS)
+    }
+
     /// VLAN id.
     pub fn vid(self) -> u16 {
         (self.0 >> 48) as u16 & 0x0fff

@@ -42,7 +42,7 @@ const BUCKETS_MIN: usize = 4096;
 /// lookup long.
 const PROBES_MAX: usize = 16;
 /// Tables above this many bytes no longer stay in the nearest caches: prefetch pays.
-const PREFETCH_BYTES: usize = 256 << 10;
+const PREFETCH_BYTES: usize = 512 << 10;
 /// Buckets swept per call at most.
 const SWEEP_MAX: usize = 4096;
 
