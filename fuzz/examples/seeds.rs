@@ -1,0 +1,145 @@
+//! Makes the seeds of every target from the captures in `pcaps/`:
+//! `cargo run --manifest-path fuzz/Cargo.toml --example seeds`, from anywhere.
+//!
+//! Seeds are named after what they hold; what a run finds has a checksum for a name.
+
+use capture::Reader;
+use capture::write::{FrameOptions, InterfaceSpec, PcapWriter, PcapngWriter, SectionSpec};
+use skb::LinkType;
+use std::error::Error;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Longest seed, bytes: short inputs are tried more often.
+const SEED_MAX: usize = 2048;
+/// Frames of one capture that become seeds of the decoder.
+const FRAMES_MAX: usize = 6;
+
+struct Frame {
+    linktype: LinkType,
+    origlen: u32,
+    time_ns: i64,
+    data: Vec<u8>,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut captures: Vec<PathBuf> = fs::read_dir(root.join("../pcaps"))?
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| matches!(path.extension().and_then(|e| e.to_str()), Some("pcap" | "pcapng")))
+        .collect();
+    captures.sort();
+    for path in captures {
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
+        let frames = frames(&path)?;
+        let corpus = |target: &str| root.join("corpus").join(target);
+        for (name, bytes) in readers(&stem, &frames)? {
+            write(&corpus("capture_reader"), &name, &bytes)?;
+        }
+        for (name, bytes) in decodes(&stem, &frames) {
+            write(&corpus("decode"), &name, &bytes)?;
+        }
+        for (name, bytes) in paths(&stem, &frames) {
+            write(&corpus("path"), &name, &bytes)?;
+        }
+    }
+    Ok(())
+}
+
+fn write(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+    fs::create_dir_all(folder)?;
+    fs::write(folder.join(name), bytes)
+}
+
+fn frames(path: &Path) -> Result<Vec<Frame>, Box<dyn Error>> {
+    let mut reader = Reader::open(path)?;
+    let mut frames = Vec::new();
+    while let Some(frame) = reader.next()? {
+        frames.push(Frame {
+            linktype: frame.meta.linktype,
+            origlen: frame.meta.origlen,
+            time_ns: frame.meta.time_ns.unwrap_or(0),
+            data: frame.data.to_vec(),
+        });
+    }
+    Ok(frames)
+}
+
+/// The first frames, as many as make a short file.
+fn short(frames: &[Frame]) -> &[Frame] {
+    let mut bytes = 0;
+    let fits = |frame: &&Frame| {
+        bytes += frame.data.len() + 64;
+        bytes <= SEED_MAX
+    };
+    &frames[..frames.iter().take_while(fits).count().min(8)]
+}
+
+/// The same frames as pcap, pcapng, gzip and zstd.
+fn readers(stem: &str, frames: &[Frame]) -> Result<Vec<(String, Vec<u8>)>, Box<dyn Error>> {
+    let frames = short(frames);
+    let Some(first) = frames.first() else { return Ok(Vec::new()) };
+    let mut pcap = PcapWriter::new(Vec::new(), first.linktype, 0, None)?;
+    for frame in frames.iter().filter(|frame| frame.linktype == first.linktype) {
+        pcap.write_frame(frame.time_ns, frame.origlen, &frame.data)?;
+    }
+    let pcap = pcap.finish()?;
+    let section = SectionSpec { userappl: Some("seeds"), ..SectionSpec::default() };
+    let mut pcapng = PcapngWriter::new(Vec::new(), &section)?;
+    for (number, frame) in (1..).zip(frames) {
+        let spec = InterfaceSpec { linktype: frame.linktype, ..InterfaceSpec::default() };
+        let interface = pcapng.add_interface(&spec)?;
+        let comments: &[&str] = if number == 1 { &["first"] } else { &[] };
+        let options = FrameOptions {
+            packet_id: Some(number),
+            flags: Some(1),
+            comments,
+            ..FrameOptions::default()
+        };
+        pcapng.write_frame(interface, frame.time_ns, frame.origlen, &frame.data, &options)?;
+    }
+    let pcapng = pcapng.finish()?;
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(&pcap)?;
+    let zstd =
+        ruzstd::encoding::compress_to_vec(&pcapng[..], ruzstd::encoding::CompressionLevel::Fastest);
+    Ok(vec![
+        (format!("{stem}.pcap.gz"), gzip.finish()?),
+        (format!("{stem}.pcapng.zst"), zstd),
+        (format!("{stem}.pcap"), pcap),
+        (format!("{stem}.pcapng"), pcapng),
+    ])
+}
+
+/// One frame each, behind its metadata; see `framewalk_fuzz::decode`.
+fn decodes(stem: &str, frames: &[Frame]) -> Vec<(String, Vec<u8>)> {
+    let small = frames.iter().filter(|frame| frame.data.len() <= SEED_MAX);
+    let seed = |(number, frame): (usize, &Frame)| {
+        let mut bytes = frame.linktype.0.to_le_bytes().to_vec();
+        bytes.extend([16, 0]);
+        bytes.extend(frame.origlen.to_le_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend(&frame.data);
+        (format!("{stem}-{number}"), bytes)
+    };
+    small.take(FRAMES_MAX).enumerate().map(seed).collect()
+}
+
+/// A switch and frames for it; see `framewalk_fuzz::path`.
+fn paths(stem: &str, frames: &[Frame]) -> Vec<(String, Vec<u8>)> {
+    let frames: Vec<&Frame> =
+        short(frames).iter().filter(|frame| frame.linktype == LinkType::ETHERNET).collect();
+    if frames.is_empty() {
+        return Vec::new();
+    }
+    let mut seeds = Vec::new();
+    for (name, head) in framewalk_fuzz::path::SEED_SWITCHES {
+        let mut bytes = head.to_vec();
+        for (place, frame) in frames.iter().enumerate() {
+            bytes.extend(framewalk_fuzz::path::raw_frame(place as u8, &frame.data));
+        }
+        seeds.push((format!("{stem}-{name}"), bytes));
+    }
+    seeds
+}
