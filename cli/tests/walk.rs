@@ -1,4 +1,5 @@
 //! `framewalk walk` and `framewalk receipt`, as a person or a script meets them.
+#![allow(clippy::unwrap_used)] // a test fails by panicking
 
 use std::fs;
 use std::io::Write;
@@ -69,8 +70,13 @@ fn write_capture(path: &Path, frames: &[Vec<u8>]) -> String {
 
 /// Two to the guest, one from it, one broadcast, one past it.
 fn five(folder: &Path) -> String {
-    let frames =
-        [frame(GUEST, PEER), frame(GUEST, OTHER), frame(PEER, GUEST), frame(ALL, PEER), frame(OTHER, PEER)];
+    let frames = [
+        frame(GUEST, PEER),
+        frame(GUEST, OTHER),
+        frame(PEER, GUEST),
+        frame(ALL, PEER),
+        frame(OTHER, PEER),
+    ];
     write_capture(&folder.join("five.pcap"), &frames)
 }
 
@@ -81,8 +87,15 @@ fn the_ledger_is_the_contract() {
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
     let ledger = ledger(&output);
     for (term, count) in [
-        ("in", 5), ("originated", 0), ("cloned", 0), ("split", 0), ("delivered", 4),
-        ("consumed", 0), ("merged", 0), ("held", 0), ("host", 0),
+        ("in", 5),
+        ("originated", 0),
+        ("cloned", 0),
+        ("split", 0),
+        ("delivered", 4),
+        ("consumed", 0),
+        ("merged", 0),
+        ("held", 0),
+        ("host", 0),
     ] {
         assert_eq!(ledger[term], count, "{term}");
     }
@@ -155,8 +168,16 @@ fn a_damaged_file_prints_the_ledger_of_what_came_before() {
 fn the_page_for_people_fits_80_columns_and_says_what_to_do_next() {
     let output = framewalk(&["walk", &practice()]);
     let page = text(&output.stdout);
-    for words in ["Who is who", "nic", "vswitch", "Ledger of frame references: balanced",
-        "copies/frame: 0.00", "same-port", "p99.9", "--step"] {
+    for words in [
+        "Who is who",
+        "nic",
+        "vswitch",
+        "Ledger of frame references: balanced",
+        "copies/frame: 0.00",
+        "same-port",
+        "p99.9",
+        "--step",
+    ] {
         assert!(page.contains(words), "{words}\n{page}");
     }
     let next = page.find("Next").unwrap();
@@ -180,7 +201,8 @@ fn a_private_switch_has_no_wire_and_an_internal_one_has_the_host() {
 #[test]
 fn a_live_guest_answers() {
     let folder = folder("live");
-    let mut who_has = [&ALL[..], &PEER, &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1], &PEER, &[192, 0, 2, 7]].concat();
+    let mut who_has =
+        [&ALL[..], &PEER, &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1], &PEER, &[192, 0, 2, 7]].concat();
     who_has.extend([0, 0, 0, 0, 0, 0, 192, 0, 2, 1]);
     who_has.resize(60, 0);
     let file = write_capture(&folder.join("arp.pcap"), &[who_has]);
@@ -197,8 +219,20 @@ fn a_live_guest_answers() {
 fn steps_as_text_and_as_json() {
     let file = five(&folder("steps"));
     let page = text(&framewalk(&["walk", &file, "--frame", "1", "--step"]).stdout);
-    for words in ["step 1/8", "[nic]", "[driver]", "[skb]", "[vswitch]", "[guest]", "preamble* 7",
-        "head 0  data 14", "14 pulled", "eth_type_trans", "dataref", "02:00:00:00:00:07"] {
+    for words in [
+        "step 1/8",
+        "[nic]",
+        "[driver]",
+        "[skb]",
+        "[vswitch]",
+        "[guest]",
+        "preamble* 7",
+        "head 0  data 14",
+        "14 pulled",
+        "eth_type_trans",
+        "dataref",
+        "02:00:00:00:00:07",
+    ] {
         assert!(page.contains(words), "{words}\n{page}");
     }
     assert!(page.lines().all(|line| line.chars().count() <= 80), "{page}");

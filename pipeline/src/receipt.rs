@@ -101,8 +101,8 @@ pub struct Facts {
 /// `framewalk.ledger/1`.
 pub fn make(
     graph: &Graph,
-    ledger_terms: Map<String, Value>,
-    facts: Facts,
+    ledger_terms: &Map<String, Value>,
+    facts: &Facts,
     key: Option<&Key>,
 ) -> Value {
     let mut receipt = json!({
@@ -216,9 +216,8 @@ fn check_schema(receipt: &Value) -> Check {
 
 fn check_seal(receipt: &Value, key: &Key) -> Check {
     let result = || {
-        let seal = match receipt.get("seal") {
-            Some(Value::Object(seal)) => seal,
-            _ => return Err("there is none: the receipt was made without --key".to_owned()),
+        let Some(Value::Object(seal)) = receipt.get("seal") else {
+            return Err("there is none: the receipt was made without --key".to_owned());
         };
         let text = |name: &str| seal.get(name).and_then(Value::as_str).unwrap_or("");
         if text("algorithm") != "HMAC-SHA256" {

@@ -1,4 +1,5 @@
 //! Stepping: forwards and backwards through one frame's life gives the same states.
+#![allow(clippy::unwrap_used)] // a test fails by panicking
 
 mod common;
 

@@ -47,7 +47,9 @@ pub enum Stopped {
     #[error(transparent)]
     Failed(#[from] Error),
     /// The budget was reached.
-    #[error("the stage export reached its budget of {0} bytes; what was written until then is complete")]
+    #[error(
+        "the stage export reached its budget of {0} bytes; what was written until then is complete"
+    )]
     Budget(u64),
 }
 

@@ -6,6 +6,7 @@ pub mod receipt;
 pub mod report;
 pub mod run;
 pub mod step;
+pub mod stream;
 mod text;
 pub mod who;
 
@@ -47,13 +48,18 @@ use who::Question;
         framewalk walk morning.pcapng --frame 7 --step         step through frame 7 with the arrow keys\n  \
         framewalk walk morning.pcapng --frame 7 | less         the same as text\n  \
         framewalk walk morning.pcapng --export stages.pcapng   every stage, for Wireshark\n  \
+        framewalk walk --stream 1Gi                            two guests, one TCP stream\n  \
         framewalk walk morning.pcapng --json | jq .dropped\n\n\
         The JSON's last line is one object, schema framewalk.ledger/1."
 )]
 pub struct Args {
     /// Capture file, or - for standard input
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", required_unless_present = "stream")]
     pub file: Option<PathBuf>,
+    /// No capture: one TCP stream of this many bytes (64M, 1Gi) between two live guests
+    #[arg(long, value_name = "BYTES", value_parser = stream::parse_size,
+        conflicts_with_all = ["file", "guest", "live_guest", "frame", "export", "receipt", "gro"])]
+    pub stream: Option<u64>,
     /// Show the life of this frame, counted from 1, step by step
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub frame: Option<u64>,
@@ -91,9 +97,10 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
-    match args.frame {
-        Some(number) => step::run(args, number, globals),
-        None => summary(args, globals),
+    match (args.stream, args.frame) {
+        (Some(bytes), _) => stream::run(bytes, globals),
+        (None, Some(number)) => step::run(args, number, globals),
+        (None, None) => summary(args, globals),
     }
 }
 
@@ -111,10 +118,10 @@ impl Args {
     }
 
     fn question(&self, frame: Option<u64>) -> Question {
-        let live = self.live_guest.iter().map(|live| live.mac);
-        let mut named = self.guest.clone();
-        named.extend(live.filter(|mac| !self.guest.contains(mac)));
-        Question { named, frame }
+        // in port order: the recorded ones, then the live ones
+        let live: Vec<MacAddr> = self.live_guest.iter().map(|live| live.mac).collect();
+        let recorded = self.guest.iter().filter(|mac| !live.contains(mac)).copied();
+        Question { named: recorded.chain(live.iter().copied()).collect(), frame }
     }
 }
 
@@ -185,7 +192,7 @@ fn print(report: &Report, globals: &Globals) -> anyhow::Result<()> {
 /// Our own fault first, then the file's, then the question asked.
 fn finish(args: &Args, report: &Report, damage: Option<capture::Error>) -> anyhow::Result<Exit> {
     if let Err(imbalance) = report.ledger.check() {
-        eprintln!("framewalk: {imbalance}; this is a fault of framewalk, please report it");
+        talk(&format!("framewalk: {imbalance}; this is a fault of framewalk, please report it"));
         return Ok(Exit::OurFault);
     }
     if let Some(damage) = damage {
@@ -196,4 +203,9 @@ fn finish(args: &Args, report: &Report, damage: Option<capture::Error>) -> anyho
         return Ok(Exit::No);
     }
     Ok(Exit::Done)
+}
+
+/// A line on standard error. Nothing can be done about an error stream that does not take it.
+fn talk(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }

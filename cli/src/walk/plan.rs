@@ -61,7 +61,8 @@ impl std::str::FromStr for LiveGuest {
         let expected = "expected MAC=ADDRESS/PREFIX, such as 02:00:00:00:00:09=192.0.2.9/24";
         let (mac, ip) = text.split_once('=').ok_or(expected)?;
         let mac = mac.parse().map_err(|e: skb_mac_error::Error| e.to_string())?;
-        let ip = ip.parse().map_err(|()| format!("`{ip}` is no address with prefix; {expected}"))?;
+        let ip =
+            ip.parse().map_err(|()| format!("`{ip}` is no address with prefix; {expected}"))?;
         Ok(Self { mac, ip })
     }
 }
@@ -100,11 +101,7 @@ impl Plan {
         })?;
         let switch = Vswitch::new(self.switch_config(), random_key()).context("the switch")?;
         let host_ports = self.host_port().map_or(PortSet::EMPTY, PortSet::only);
-        let config = EngineConfig {
-            gro: self.gro,
-            host_ports,
-            ..EngineConfig::default()
-        };
+        let config = EngineConfig { gro: self.gro, host_ports, ..EngineConfig::default() };
         let ports = self.ports(source, &pool)?;
         Ok(Engine::new(pool, switch, ports, config, tracer)?)
     }
@@ -118,8 +115,8 @@ impl Plan {
             bail!("{mac} cannot be a guest: it is a group address or all zero");
         }
         macs.sort_unstable();
-        if let Some(pair) = macs.windows(2).find(|pair| pair[0] == pair[1]) {
-            bail!("{} is named as a guest twice", pair[0]);
+        if let Some([mac, ..]) = macs.windows(2).find(|pair| pair[0] == pair[1]) {
+            bail!("{mac} is named as a guest twice");
         }
         if macs.is_empty() && self.switch != SwitchKind::External {
             bail!(
@@ -213,7 +210,7 @@ pub fn guest_name(id: PortId) -> String {
 }
 
 /// A key for the switch's table that nobody who wrote the capture can know.
-fn random_key() -> HashKey {
+pub fn random_key() -> HashKey {
     let draw = || RandomState::new().build_hasher().finish();
     HashKey::new([draw(), draw()])
 }

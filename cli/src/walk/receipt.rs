@@ -1,6 +1,7 @@
 //! `walk --receipt` and `framewalk receipt verify`: files, keys and facts around
 //! [`pipeline::receipt`].
 
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -62,8 +63,7 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     if read as u64 > RECEIPT_BYTES_MAX {
         bail!("{name} is longer than {RECEIPT_BYTES_MAX} bytes: not a receipt");
     }
-    let value: Value =
-        serde_json::from_str(&text).with_context(|| format!("{name} is no JSON"))?;
+    let value: Value = serde_json::from_str(&text).with_context(|| format!("{name} is no JSON"))?;
     let checks = seal::verify(&value, &key);
     let holds = checks.iter().all(|check| check.good);
     let mut out = String::new();
@@ -87,7 +87,8 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
             for (i, row) in rows.iter().enumerate() {
                 let head = if i == 0 { format!("{:<13}", check.what) } else { " ".repeat(13) };
                 let word = if i == 0 { word } else { "   " };
-                out.push_str(&format!("{} {head} {row}\n", paint.role(role, word)));
+                // writing into a string cannot fail
+                let _ = writeln!(out, "{} {head} {row}", paint.role(role, word));
             }
         }
         out.push('\n');
@@ -140,7 +141,9 @@ pub fn read_or_make_key(path: &Path, globals: &Globals) -> anyhow::Result<Key> {
     let mut file = options.open(path).with_context(|| format!("create the key {name}"))?;
     writeln!(file, "{}", key.to_hex()).with_context(|| format!("write {name}"))?;
     if !globals.quiet {
-        eprintln!("a new key is in {name} (mode 0600): keep it, receipt verify needs it");
+        super::talk(&format!(
+            "a new key is in {name} (mode 0600): keep it, receipt verify needs it"
+        ));
     }
     Ok(key)
 }
@@ -198,7 +201,7 @@ pub fn write<T: Tracer>(
         }),
         process: process_facts(),
     };
-    let receipt = seal::make(&engine.switch().graph(), ledger_json(&ledger), facts, key);
+    let receipt = seal::make(&engine.switch().graph(), &ledger_json(&ledger), &facts, key);
     let mut text = serde_json::to_string_pretty(&receipt)?;
     text.push('\n');
     let mut file = capture::write::create(path)?;

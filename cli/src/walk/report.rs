@@ -106,20 +106,16 @@ impl Report {
         self.driver.frames.saturating_sub(self.ledger.merged)
     }
 
-    /// Copies of a frame's bytes for each frame that entered.
-    pub fn copies_per_frame(&self) -> f64 {
-        let entered = self.ledger.frames_in + self.ledger.originated;
-        if entered == 0 { 0.0 } else { self.ledger.copies_total() as f64 / entered as f64 }
-    }
-
     /// Drops by stage and reason, those that happened.
     pub fn drops(&self) -> impl Iterator<Item = (Stage, DropReason, u64)> + '_ {
-        Stage::ALL.into_iter().flat_map(move |stage| {
-            DropReason::ALL.iter().map(move |reason| {
-                (stage, *reason, self.ledger.dropped[stage as usize][*reason as usize])
+        Stage::ALL
+            .into_iter()
+            .flat_map(move |stage| {
+                DropReason::ALL.iter().map(move |reason| {
+                    (stage, *reason, self.ledger.dropped[stage as usize][*reason as usize])
+                })
             })
-        })
-        .filter(|(_, _, count)| *count > 0)
+            .filter(|(_, _, count)| *count > 0)
     }
 
     /// `framewalk.ledger/1`.
@@ -130,7 +126,7 @@ impl Report {
             "guests": guests,
             "stages": self.latencies.iter().map(latency_json).collect::<Vec<_>>(),
             "grain": "burst",
-            "copies_per_frame": self.copies_per_frame(),
+            "copies_per_frame": super::text::copies_per_frame(&self.ledger),
             "input": self.input,
             "switch_type": self.switch.name(),
             "gro": self.gro,
@@ -233,7 +229,8 @@ pub fn ledger_json(ledger: &Ledger) -> Map<String, Value> {
     object
 }
 
-fn latency_json(latency: &StageLatency) -> Value {
+/// One stage's line of the JSON.
+pub fn latency_json(latency: &StageLatency) -> Value {
     // a tenth of a nanosecond is far below what a burst's stamp can tell
     let ns = |value: f64| (value * 10.0).round() / 10.0;
     json!({
@@ -267,7 +264,7 @@ impl Chosen {
             Self::MostReceivedAtFirst => {
                 "the station that most unicast frames of the beginning are sent to"
             }
-            Self::Nobody => "nobody: the capture has no unicast Ethernet frame",
+            Self::Nobody => "nobody: no Ethernet frame here is addressed to a station",
         }
     }
 }

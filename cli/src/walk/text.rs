@@ -2,20 +2,22 @@
 
 use std::fmt::Write;
 
-use skb::CopyReason;
+use pipeline::StageLatency;
+use skb::{CopyReason, Ledger};
 
 use super::report::{PortReport, Report};
 use super::who::{Chosen, Who};
 use crate::term::{Paint, bytes, grouped, percent, wrap};
 
 /// Writes the page. `width` is the terminal's.
-pub fn write(out: &mut String, report: &Report, paint: Paint, width: usize) {
+pub(super) fn write(out: &mut String, report: &Report, paint: Paint, width: usize) {
     who(out, &report.who, paint, width);
     picture(out, report, paint);
     ports(out, report, paint);
-    ledger(out, report, paint);
+    ledger(out, &report.ledger, paint);
     drops(out, report, paint, width);
-    latencies(out, report, paint);
+    latency_table(out, &report.latencies, paint);
+    speed(out, report);
     next(out, report, paint);
 }
 
@@ -51,7 +53,8 @@ fn who(out: &mut String, who: &Who, paint: Paint, width: usize) {
             line!(out, "  {row}");
         }
     }
-    let mut why = format!("The guest is {}.", who.chosen.words());
+    let verb = if who.guests.len() > 1 { "guests are" } else { "guest is" };
+    let mut why = format!("The {verb} {}.", who.chosen.words());
     if who.chosen == Chosen::MostReceived || who.chosen == Chosen::MostReceivedAtFirst {
         why.push_str(" Choose others with --guest MAC.");
     }
@@ -75,10 +78,11 @@ fn picture(out: &mut String, report: &Report, paint: Paint) {
     ];
     line!(out, "{}", paint.head("The path"));
     let width = cells.iter().map(|(_, n, _)| n.len()).max().unwrap_or(0).max(10);
-    let row = |text: &dyn Fn(&(&str, String, &str)) -> String, left: &str, join: &str, right: &str| {
-        let cells: Vec<_> = cells.iter().map(text).collect();
-        format!("  {left}{}{right}", cells.join(join))
-    };
+    let row =
+        |text: &dyn Fn(&(&str, String, &str)) -> String, left: &str, join: &str, right: &str| {
+            let cells: Vec<_> = cells.iter().map(text).collect();
+            format!("  {left}{}{right}", cells.join(join))
+        };
     line!(out, "{}", row(&|_| "─".repeat(width + 2), "┌", "┐ ┌", "┐"));
     line!(out, "{}", row(&|c| format!(" {:^width$} ", c.0), "│", "├▶┤", "│"));
     line!(out, "{}", row(&|c| format!(" {:^width$} ", c.1), "│", "│ │", "│"));
@@ -89,11 +93,12 @@ fn picture(out: &mut String, report: &Report, paint: Paint) {
 
 fn interrupts(out: &mut String, report: &Report) {
     let driver = &report.driver;
-    let per = if driver.interrupts == 0 { 0.0 } else { driver.frames as f64 / driver.interrupts as f64 };
+    let per =
+        if driver.interrupts == 0 { 0.0 } else { driver.frames as f64 / driver.interrupts as f64 };
     line!(
         out,
-        "  {} interrupt{} for {} frames ({per:.0} each): NAPI polls on while frames are there, and\n  \
-         a file always has the next one ready",
+        "  {} interrupt{} for {} frames ({per:.0} each): NAPI polls on while frames are\n  \
+         there, and a file always has the next one ready",
         grouped(driver.interrupts),
         if driver.interrupts == 1 { "" } else { "s" },
         grouped(driver.frames),
@@ -139,8 +144,8 @@ fn port_line(out: &mut String, port: &PortReport) {
     );
 }
 
-fn ledger(out: &mut String, report: &Report, paint: Paint) {
-    let l = &report.ledger;
+/// The identity, written out.
+pub(super) fn ledger(out: &mut String, l: &Ledger, paint: Paint) {
     let left = [
         ("in", l.frames_in),
         ("originated", l.originated),
@@ -166,16 +171,21 @@ fn ledger(out: &mut String, report: &Report, paint: Paint) {
     line!(out, "    {}", sum(&left));
     line!(out, "  = {}", sum(&right));
     line!(out, "  to the host: {}", grouped(l.host));
-    line!(out, "  copies/frame: {:.2}{}", report.copies_per_frame(), copies(report));
+    line!(out, "  copies/frame: {:.2}{}", copies_per_frame(l), copies(l));
     line!(out);
 }
 
-fn copies(report: &Report) -> String {
-    let l = &report.ledger;
+/// Copies of a frame's bytes for each frame that entered.
+pub(super) fn copies_per_frame(ledger: &Ledger) -> f64 {
+    let entered = ledger.frames_in + ledger.originated;
+    if entered == 0 { 0.0 } else { ledger.copies_total() as f64 / entered as f64 }
+}
+
+fn copies(ledger: &Ledger) -> String {
     let parts: Vec<_> = CopyReason::ALL
         .iter()
-        .filter(|reason| l.copies[**reason as usize] > 0)
-        .map(|reason| format!("{reason} {}", grouped(l.copies[*reason as usize])))
+        .filter(|reason| ledger.copies[**reason as usize] > 0)
+        .map(|reason| format!("{reason} {}", grouped(ledger.copies[*reason as usize])))
         .collect();
     if parts.is_empty() {
         "  (no byte was copied after it was read)".to_owned()
@@ -200,7 +210,13 @@ fn drops(out: &mut String, report: &Report, paint: Paint, width: usize) {
         percent(total, entered)
     );
     for (stage, reason, count) in report.drops() {
-        line!(out, "  {:<8} {:<15} {:>13}", stage.name(), paint.warn(pad(reason.name(), 15)), grouped(count));
+        line!(
+            out,
+            "  {:<8} {:<15} {:>13}",
+            stage.name(),
+            paint.warn(pad(reason.name(), 15)),
+            grouped(count)
+        );
         for row in wrap(reason.describe(), width - 13) {
             line!(out, "           {}", paint.dim(row));
         }
@@ -212,7 +228,8 @@ fn pad(text: &str, width: usize) -> String {
     format!("{text:<width$}")
 }
 
-fn latencies(out: &mut String, report: &Report, paint: Paint) {
+/// The stages' histograms, as a table.
+pub(super) fn latency_table(out: &mut String, latencies: &[StageLatency], paint: Paint) {
     line!(
         out,
         "{} in ns, at burst grain (a frame waits for its burst of up to 64)",
@@ -220,7 +237,7 @@ fn latencies(out: &mut String, report: &Report, paint: Paint) {
     );
     let head = format!("{:<8} {:>11} {:>11} {:>11} {:>13}", "stage", "p50", "p99", "p99.9", "max");
     line!(out, "  {}", paint.dim(head));
-    for latency in &report.latencies {
+    for latency in latencies {
         let ns = |value: f64| grouped(value.round() as u64);
         line!(
             out,
@@ -232,12 +249,15 @@ fn latencies(out: &mut String, report: &Report, paint: Paint) {
             ns(latency.max_ns),
         );
     }
+}
+
+fn speed(out: &mut String, report: &Report) {
     let frames = report.ledger.frames_in;
     let taken: u64 = report.ports.iter().map(|p| p.in_bytes).sum();
     let rate = if report.seconds > 0.0 { frames as f64 / report.seconds / 1e6 } else { 0.0 };
     line!(
         out,
-        "  {} frames, {} in {:.3} s: {rate:.1} million frames/s, reading the file included",
+        "  {} frames, {} in {:.3} s: {rate:.1} million frames/s with reading the file",
         grouped(frames),
         bytes(taken),
         report.seconds

@@ -29,7 +29,7 @@ pub enum Chosen {
     MostReceived,
     /// The same, by the first frames of standard input.
     MostReceivedAtFirst,
-    /// No unicast frame was there to choose by.
+    /// No frame to a station was there to choose by.
     Nobody,
 }
 
@@ -201,7 +201,8 @@ impl Counts {
 
     #[inline]
     fn count(&mut self, to: [u8; 6]) {
-        if to[0] & 1 != 0 {
+        // a group is nobody in particular, and all zero is what a loopback device writes
+        if to[0] & 1 != 0 || to == [0; 6] {
             return;
         }
         self.unicast += 1;
@@ -303,8 +304,8 @@ mod tests {
         let (who, left) = ask(&[A, B, B], vec![MacAddr(A), MacAddr([2; 6])]);
         assert_eq!(who.guests.iter().map(|g| g.frames).collect::<Vec<_>>(), [1, 0]);
         assert_eq!((who.chosen, left), (Chosen::Named, 3));
-        let (who, left) = ask(&[ALL], Vec::new());
-        assert_eq!((who.chosen, who.guests.len(), left), (Chosen::Nobody, 0, 1));
+        let (who, left) = ask(&[ALL, [0; 6]], Vec::new());
+        assert_eq!((who.chosen, who.guests.len(), left), (Chosen::Nobody, 0, 2));
     }
 
     #[test]

@@ -30,7 +30,7 @@ fn receipt(host: bool, delivered: u64, key: Option<&Key>) -> Value {
         program: json!({"name": "framewalk"}),
         process: Value::Null,
     };
-    make(&graph(host), terms(delivered), facts, key)
+    make(&graph(host), &terms(delivered), &facts, key)
 }
 
 fn bad(receipt: &Value, key: &Key) -> Vec<&'static str> {

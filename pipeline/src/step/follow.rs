@@ -23,7 +23,7 @@ pub fn follow(
             let before = engine.switch().fdb().stats();
             done &= engine.poll_port(PortId(index as u8)) == RxStatus::Done;
             if engine.tracer().has_arrived() {
-                let learned = learned(&before, &engine.switch().fdb().stats());
+                let learned = Some(learned(&before, &engine.switch().fdb().stats()));
                 let found = destination(engine);
                 return Steps::tell(engine.tracer(), ports, &Context { meta, learned, found });
             }
@@ -35,8 +35,8 @@ pub fn follow(
 }
 
 /// What one frame taught the table, by the counts before and after.
-fn learned(before: &FdbStats, after: &FdbStats) -> Option<Learned> {
-    Some(if after.learned > before.learned {
+fn learned(before: &FdbStats, after: &FdbStats) -> Learned {
+    if after.learned > before.learned {
         Learned::New
     } else if after.moved > before.moved {
         Learned::Moved
@@ -48,7 +48,7 @@ fn learned(before: &FdbStats, after: &FdbStats) -> Option<Learned> {
         Learned::RefusedFull
     } else {
         Learned::Known
-    })
+    }
 }
 
 /// Where the table has the frame's destination.

@@ -1,5 +1,6 @@
 //! Random captures and random switches for the path's properties.
 #![allow(dead_code)] // each test uses its part
+#![allow(clippy::unwrap_used)] // a test fails by panicking
 
 use capture::Source;
 use capture::write::PcapWriter;

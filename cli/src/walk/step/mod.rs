@@ -10,8 +10,8 @@ use anyhow::bail;
 use pipeline::step::follow;
 use pipeline::{Engine, StepTrace};
 use serde_json::{Value, json};
-use skb::arch::TickRate;
 use skb::Verdict;
+use skb::arch::TickRate;
 
 use super::plan::Plan;
 use super::run::{file_nic, take_damage};
@@ -121,4 +121,3 @@ fn json_of(step: &pipeline::Step, index: usize, frame: u64, ns_per_tick: f64) ->
         "cost_ns": step.cost_ticks.map(|ticks| (ticks as f64 * ns_per_tick).round()),
     })
 }
-

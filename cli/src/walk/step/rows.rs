@@ -127,9 +127,8 @@ fn draw(geometry: &Geometry, width: usize) -> Vec<Row> {
 fn draw_packet(packet: &skb::decode::EthernetPacket, step: &Step) -> Row {
     let derived = |name: &str| if packet.derived.contains(&name) { "*" } else { "" };
     let captured = step.bytes.len().min(packet.frame as usize);
-    let dim = |name: &str, bytes: u32| {
-        piece(Role::Dim, format!(" {name}{} {bytes} ", derived(name)))
-    };
+    let dim =
+        |name: &str, bytes: u32| piece(Role::Dim, format!(" {name}{} {bytes} ", derived(name)));
     let bar = || piece(Role::Plain, "|");
     let mut row = vec![bar(), dim("preamble", packet.preamble.into()), bar()];
     row.extend([dim("sfd", packet.sfd.into()), bar()]);
@@ -199,7 +198,11 @@ pub(super) fn hex(step: &Step) -> Vec<Row> {
         let mut row = vec![piece(Role::Dim, format!("{base:04x} "))];
         for (i, byte) in chunk.iter().enumerate() {
             let gap = if i == 8 { "  " } else { " " };
-            let mark = if step.view.contains(&(base + i)) { gap.to_owned() } else { gap.replacen(' ', "-", 1) };
+            let mark = if step.view.contains(&(base + i)) {
+                gap.to_owned()
+            } else {
+                gap.replacen(' ', "-", 1)
+            };
             row.push(piece(colours[base + i], format!("{mark}{byte:02x}")));
         }
         let missing = HEX_BYTES - chunk.len();
@@ -248,7 +251,8 @@ fn layers(step: &Step) -> Vec<Layer> {
 pub(super) fn legend(step: &Step) -> Row {
     let mut row = vec![piece(Role::Dim, "bytes: ")];
     for layer in layers(step) {
-        let role = if (layer.end() as usize) <= step.view.start { Role::Dim } else { role(layer.kind()) };
+        let role =
+            if (layer.end() as usize) <= step.view.start { Role::Dim } else { role(layer.kind()) };
         row.push(piece(role, format!("{} {}", layer.kind(), layer.length)));
         row.push(piece(Role::Dim, ", "));
     }

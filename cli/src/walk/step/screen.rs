@@ -17,7 +17,7 @@ use crate::term::Role;
 const HELP: &str = "→ space next   ← b back   Home End   1-5 stage   ↑↓ bytes   q quit";
 
 /// What is on the screen.
-pub struct Screen<'a> {
+pub(super) struct Screen<'a> {
     steps: Steps,
     title: &'a str,
     ns_per_tick: f64,
@@ -29,7 +29,7 @@ pub struct Screen<'a> {
 
 /// What a key does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Key {
+pub(super) enum Key {
     /// One step on.
     Next,
     /// One step back.
@@ -52,7 +52,7 @@ pub enum Key {
 
 /// Shows the steps until the user leaves. The terminal is restored on every way out, panics
 /// included.
-pub fn run(steps: Steps, title: &str, ns_per_tick: f64, colour: bool) -> io::Result<()> {
+pub(super) fn run(steps: Steps, title: &str, ns_per_tick: f64, colour: bool) -> io::Result<()> {
     let mut screen = Screen::new(steps, title, ns_per_tick, colour);
     let mut terminal = ratatui::try_init()?;
     let result = (|| {
@@ -148,9 +148,11 @@ impl<'a> Screen<'a> {
         self.scroll = from;
         frame.render_widget(Clear, area);
         frame.render_widget(Paragraph::new(lines), area);
-        let bottom = Rect { y: area.bottom().saturating_sub(1), height: area.height.min(1), ..area };
-        let help = if more { format!("{HELP}   ({} rows of bytes)", bytes.len()) } else { HELP.to_owned() };
-        let style = if self.colour { Style::new().add_modifier(Modifier::REVERSED) } else { Style::new() };
+        let bottom =
+            Rect { y: area.bottom().saturating_sub(1), height: area.height.min(1), ..area };
+        let help = if more { HELP.replace("bytes", "more bytes") } else { HELP.to_owned() };
+        let style =
+            if self.colour { Style::new().add_modifier(Modifier::REVERSED) } else { Style::new() };
         frame.render_widget(Paragraph::new(format!("{help:<width$}")).style(style), bottom);
     }
 

@@ -12,7 +12,7 @@ use crate::term::Paint;
 const HEX_ROWS: usize = 8;
 
 /// Writes every step.
-pub fn write(out: &mut String, steps: &Steps, ns_per_tick: f64, paint: Paint, width: usize) {
+pub(super) fn write(out: &mut String, steps: &Steps, ns_per_tick: f64, paint: Paint, width: usize) {
     let reached = steps.all().iter().map(|s| s.stage).max().unwrap_or(Stage::Nic);
     for (i, step) in steps.all().iter().enumerate() {
         if i > 0 {
