@@ -230,7 +230,7 @@ pub fn bench_cores(runs: usize, seconds: f64) -> anyhow::Result<Row> {
         let both = std::thread::scope(|scope| {
             let threads: Vec<_> =
                 (0..cores).map(|_| scope.spawn(|| Case::Untraced.run(seconds, 1.0))).collect();
-            threads.into_iter().map(|t| t.join()).collect::<Vec<_>>()
+            threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
         });
         let mut sum = 0.0;
         for run in both {

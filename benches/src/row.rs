@@ -59,6 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[allow(clippy::float_cmp)] // taken over, not computed
     fn spread_is_median_and_ends() {
         let s = Spread::new(vec![3.0, 1.0, 2.0, 9.0, 4.0]);
         assert_eq!((s.min(), s.median(), s.max(), s.runs()), (1.0, 3.0, 9.0, 5));

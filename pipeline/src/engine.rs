@@ -290,7 +290,9 @@ impl<T: Tracer> Engine<T> {
         let mut ring = std::mem::take(driver.ring_mut());
         let built = if config.gro { &mut self.burst[..] } else { ring.oldest_mut(harvested) };
         if T::ON {
-            built.iter().for_each(|skb| tracer.stage(Stage::Driver, pool, skb));
+            for skb in built.iter() {
+                tracer.stage(Stage::Driver, pool, skb);
+            }
         }
         stamps[2] = ticks();
         for skb in built {

@@ -39,9 +39,8 @@ pub fn merge_burst(pool: &mut Pool, burst: &mut Burst, ledger: &mut Ledger) {
         let segment = segment(pool, &skb);
         match (open.take(), segment) {
             (Some(mut current), Some(next)) if current.takes(pool, &skb, &next) => {
-                if !current.add(pool, skb, next, ledger) {
-                    close(pool, current, &mut out);
-                } else if next.push || next.payload < current.first.payload {
+                current.add(pool, skb, next, ledger);
+                if next.push || next.payload < current.first.payload {
                     close(pool, current, &mut out);
                 } else {
                     open = Some(current);
@@ -92,19 +91,18 @@ impl Open {
             && same_flow(pool.frame(&self.skb), pool.frame(skb), &self.first)
     }
 
-    /// Hangs the payload of `skb` behind. `false`: no slot for the header copy, nothing merged.
-    fn add(&mut self, pool: &mut Pool, mut skb: Skb, next: Segment, ledger: &mut Ledger) -> bool {
-        // `data` is behind the Ethernet header: bring the view to the payload
-        if !skb.pull(next.headers - ETH_HLEN) {
-            return false;
-        }
+    /// Hangs the payload of `skb` behind.
+    fn add(&mut self, pool: &mut Pool, mut skb: Skb, next: Segment, ledger: &mut Ledger) {
+        // `data` is behind the Ethernet header: bring the view to the payload, which `segment` has
+        // seen lie within the frame
+        let pulled = skb.pull(next.headers - ETH_HLEN);
+        debug_assert!(pulled);
         pool.append_frag(&mut self.skb, skb);
         self.next_seq = self.next_seq.wrapping_add(next.payload as u32);
         self.bytes += next.payload;
         self.segments += 1;
         self.pushed |= next.push;
         ledger.merged += 1;
-        true
     }
 }
 

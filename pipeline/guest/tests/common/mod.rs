@@ -2,7 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used)] // each test file uses its part; clippy.toml covers #[test] only
 
 use framewalk_guest::{HostConfig, Outcome, Service, SmolHost, Stream, StreamReport};
-use skb::{Ledger, MacAddr, Nic, Pool, PoolConfig, PortId, Ring, RxDesc, Sink, Skb};
+use skb::{Ledger, MacAddr, Nic, Pool, PoolConfig, PortId, Ring, Sink, Skb};
 use std::collections::VecDeque;
 
 pub(crate) const MB: u64 = 1_000_000;

@@ -42,7 +42,9 @@ fn drain(nic: &mut FileNic, pool: &mut Pool, hold: bool) -> (Vec<(u64, PortId, V
             break;
         }
     }
-    held.into_iter().for_each(|skb| pool.free(skb));
+    for skb in held {
+        pool.free(skb);
+    }
     (seen, ledger)
 }
 
