@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Recorded, Setup, frame, mac, setup};
-use framewalk_pipeline::skb::{DropReason, LinkType, Stage, Verdict};
+use framewalk_pipeline::skb::{DropReason, LinkType, PortSet, Stage, Verdict};
 use framewalk_pipeline::step::{StepKind, follow};
 use framewalk_pipeline::{Step, StepTrace, Steps};
 use proptest::prelude::*;
@@ -142,7 +142,7 @@ fn a_broadcast_from_the_wire_is_shared_not_copied() {
     assert_eq!((of(7).references, of(9).references), (1, 0));
     assert!(life.all().iter().all(|step| step.copies == 0));
     assert_eq!(of(0).packet.map(|packet| (packet.bytes, packet.frame)), Some((72, 64)));
-    assert_eq!(life.forwarded().map(skb::PortSet::count), Some(2));
+    assert_eq!(life.forwarded().map(PortSet::count), Some(2));
     assert_eq!(life.of_stage(Stage::Guest), Some(7));
 }
 

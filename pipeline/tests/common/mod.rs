@@ -136,9 +136,12 @@ pub(crate) fn capture_of(linktype: LinkType, frames: &[Recorded]) -> Source {
 impl Setup {
     fn switch_config(&self) -> SwitchConfig {
         let external = self.ty == 0;
-        let vlan = |i: usize| match self.trunk {
-            true if i.is_multiple_of(2) => VlanMode::trunk_all(),
-            _ => VlanMode::Access { pvid: self.pvids[i] },
+        let vlan = |i: usize| {
+            if self.trunk && i.is_multiple_of(2) {
+                VlanMode::trunk_all()
+            } else {
+                VlanMode::Access { pvid: self.pvids[i] }
+            }
         };
         let wire = external.then(|| PortConfig { vlan: vlan(0), ..PortConfig::wire(0, "wire") });
         let guest =
@@ -156,9 +159,10 @@ impl Setup {
             ty: if external { SwitchType::External } else { SwitchType::Private },
             ports,
             mirrors: mirrors.into_iter().collect(),
-            unknown_unicast: match external && !self.flood {
-                true => UnknownUnicast::Uplink,
-                false => UnknownUnicast::Flood,
+            unknown_unicast: if external && !self.flood {
+                UnknownUnicast::Uplink
+            } else {
+                UnknownUnicast::Flood
             },
             ..SwitchConfig::default()
         }
