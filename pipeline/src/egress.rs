@@ -42,18 +42,20 @@ impl<T: Tracer> Core<T> {
     pub(crate) fn carry_out(&mut self, source: usize, burst: &mut [Skb], decisions: &[Decision]) {
         let mut used = PortSet::EMPTY;
         let mut taken = 0_u64;
-        for (place, decision) in decisions.iter().enumerate().take(burst.len()) {
+        for place in 0..burst.len().min(decisions.len()) {
+            let decision = &decisions[place];
             push_mac_header(&mut burst[place]);
-            match decision.verdict {
-                Verdict::Forward(set)
-                    if set.count() == 1 && decision.mirror.or(decision.retag).is_empty() =>
-                {
-                    used = used.or(set);
-                    let port = set.0.trailing_zeros() as usize;
+            let single = match decision.verdict {
+                Verdict::Forward(set) => set.single(),
+                _ => None,
+            };
+            match single {
+                Some(port) if decision.mirror.or(decision.retag).is_empty() => {
+                    used = used.with(port);
                     if T::ON {
-                        self.tracer.delivered(&self.pool, &burst[place], PortId(port as u8));
+                        self.tracer.delivered(&self.pool, &burst[place], port);
                     }
-                    if let Some(port) = self.ports.get_mut(port) {
+                    if let Some(port) = self.ports.get_mut(port.index()) {
                         port.picks.push(place);
                     }
                 }

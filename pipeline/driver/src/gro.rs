@@ -4,9 +4,9 @@
 //! segmentation: same ingress port, addresses, ports, VLAN tag, TTL, TOS, acknowledgement number,
 //! window and TCP options; consecutive sequence numbers; ACK set and nothing else but PSH, which
 //! ends a merge; every segment as long as the first except the last; no IP options, no fragments,
-//! no padding behind the IP packet; at most 65,535 bytes of IP packet; a TCP checksum that is right.
-//! A damaged segment is never merged, because the super-frame's `ip_summed` is `Partial`: whoever
-//! finishes its checksum would make the damage look intact.
+//! no padding behind the IP packet; at most 65,535 bytes of IP packet; a TCP checksum that is
+//! right. A damaged segment is never merged, because the super-frame's `ip_summed` is `Partial`:
+//! whoever finishes its checksum would make the damage look intact.
 //!
 //! Merged payloads do not move: they are hung on the first segment as fragments. The first
 //! segment's total length is rewritten, in place in a slot of its own; if its bytes are shared or
@@ -184,7 +184,7 @@ fn segment(pool: &Pool, skb: &Skb) -> Option<Segment> {
 /// acknowledgement; window; options.
 fn same_flow(a: &[u8], b: &[u8], at: &Segment) -> bool {
     let (ip, tcp) = (at.ip, at.ip + 20);
-    let same = |from: usize, to: usize| matches!((a.get(from..to), b.get(from..to)), (Some(x), Some(y)) if x == y);
+    let same = |from: usize, to: usize| a.get(from..to).is_some_and(|x| b.get(from..to) == Some(x));
     same(0, ip + 2)
         && same(ip + 6, ip + 10)
         && same(ip + 12, tcp + 4)

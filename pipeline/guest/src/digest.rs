@@ -43,9 +43,9 @@ impl Digest for NoDigest {
 /// is padded with zeros to one block). Then, all modulo 2^64 and with the constants below,
 /// `frame = ((len * K0 + block_0) * K1 + block_1) * K1 + ...` where
 /// `block = w0 * M0 + w1 * M1 + w2 * M2 + w3 * M3`, and with `state` starting at 0
-/// `state = (rotl(state, 5) ^ frame) * K0`. All constants are odd: one changed word always shows. The
-/// multiplication does not commute with the rotation, so exchanging two frames shows. A checksum
-/// is per port: what matters is the order in which one port was served.
+/// `state = (rotl(state, 5) ^ frame) * K0`. All constants are odd: one changed word always shows.
+/// The multiplication does not commute with the rotation, so exchanging two frames shows. A
+/// checksum is per port: what matters is the order in which one port was served.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FrameDigest {
     state: u64,
@@ -66,9 +66,12 @@ impl Digest for FrameDigest {
         let sum = match bytes.last_chunk::<BLOCK>() {
             Some(last) => {
                 let mut sum = (bytes.len() as u64).wrapping_mul(K0);
-                let whole = (bytes.len() - 1) / BLOCK;
-                for chunk in bytes.chunks_exact(BLOCK).take(whole) {
-                    sum = block(sum, chunk.first_chunk().unwrap_or(last));
+                let mut rest = bytes;
+                while let Some((head, tail)) = rest.split_first_chunk::<BLOCK>()
+                    && !tail.is_empty()
+                {
+                    sum = block(sum, head);
+                    rest = tail;
                 }
                 block(sum, last)
             }

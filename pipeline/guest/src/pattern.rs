@@ -3,8 +3,8 @@
 /// An endless byte stream determined by its seed. Two positions hold the same bytes only by
 /// chance, so a lost, doubled or displaced piece shows in the digest.
 ///
-/// Word `i` (eight bytes, little-endian) is SplitMix64's output function (Steele, Lea, Flood,
-/// "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014) of `seed + i * 0x9e3779b97f4a7c15`.
+/// Word `i` (eight bytes, little-endian) is SplitMix64's output function (Steele, Lea, Flood, "Fast
+/// Splittable Pseudorandom Number Generators", OOPSLA 2014) of `seed + i * 0x9e3779b97f4a7c15`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pattern {
     seed: u64,

@@ -77,6 +77,15 @@ impl PortSet {
         self.0.count_ones()
     }
 
+    /// The one port of a set of one.
+    #[inline(always)]
+    pub const fn single(self) -> Option<PortId> {
+        if self.0 == 0 || self.0 & (self.0 - 1) != 0 {
+            return None;
+        }
+        Some(PortId(self.0.trailing_zeros() as u8))
+    }
+
     /// Whether none.
     #[inline]
     pub const fn is_empty(self) -> bool {
@@ -114,5 +123,7 @@ mod tests {
         assert_eq!(set.count(), 3);
         assert_eq!(set.map(|p| p.0).collect::<Vec<_>>(), [0, 5, 63]);
         assert!(!set.without(PortId(5)).contains(PortId(5)));
+        assert_eq!((set.single(), PortSet::EMPTY.single()), (None, None));
+        assert_eq!(PortSet::only(PortId(63)).single(), Some(PortId(63)));
     }
 }
