@@ -45,7 +45,7 @@ use who::Question;
         framewalk walk morning.pcapng                          summary\n  \
         framewalk walk morning.pcapng --guest 02:00:00:00:00:21 --guest 02:00:00:00:00:22\n  \
         framewalk walk morning.pcapng --switch-type private    what if there were no wire?\n  \
-        framewalk walk morning.pcapng --frame 7 --step         step through frame 7 with the arrow keys\n  \
+        framewalk walk morning.pcapng --frame 7 --step         step with the arrow keys\n  \
         framewalk walk morning.pcapng --frame 7 | less         the same as text\n  \
         framewalk walk morning.pcapng --export stages.pcapng   every stage, for Wireshark\n  \
         framewalk walk --stream 1Gi                            two guests, one TCP stream\n  \
@@ -70,7 +70,12 @@ pub struct Args {
     #[arg(long, value_name = "FILE", conflicts_with = "frame")]
     pub export: Option<PathBuf>,
     /// Stop the export after this many bytes
-    #[arg(long, value_name = "BYTES", requires = "export", default_value_t = export::BYTES_MAX_DEFAULT)]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        requires = "export",
+        default_value_t = export::BYTES_MAX_DEFAULT
+    )]
     pub export_max: u64,
     /// A station that is a guest behind the switch (repeatable)
     #[arg(long, value_name = "MAC")]

@@ -120,7 +120,8 @@ impl Plan {
         }
         if macs.is_empty() && self.switch != SwitchKind::External {
             bail!(
-                "a switch of type {} needs a guest and the capture shows none: name one with --guest",
+                "a switch of type {} needs a guest and the capture shows none: \
+                 name one with --guest",
                 self.switch.name()
             );
         }
