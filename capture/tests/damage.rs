@@ -106,3 +106,29 @@ fn nightly_captures_with_every_byte_flipped() {
         flip(&name, &file[..file.len().min(64 * 1024)], 97);
     }
 }
+
+/// Gives one byte at a time.
+struct Drip(Vec<u8>, usize);
+
+impl std::io::Read for Drip {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let byte = self.0.get(self.1..self.1 + 1).unwrap_or_default();
+        let len = byte.len().min(buf.len());
+        buf[..len].copy_from_slice(&byte[..len]);
+        self.1 += len;
+        Ok(len)
+    }
+}
+
+#[test]
+fn a_foreign_magic_is_named_from_a_pipe() {
+    // found by the fuzz target `capture_reader`: four bytes from a pipe were judged at once
+    for len in 0..=12 {
+        let file = &b"iptrace 1.0\n"[..len];
+        let whole = read(file).1.map(|error| error.to_string());
+        let pipe = Source::from_read("test", Box::new(Drip(file.to_vec(), 0))).unwrap();
+        let piped = Reader::new(pipe).err().map(|error| error.to_string());
+        assert_eq!(whole, piped, "{len} bytes");
+        assert_eq!(whole.unwrap().contains("AIX iptrace"), len >= 8, "{len} bytes");
+    }
+}

@@ -352,11 +352,8 @@ impl Parser {
             return Ok(());
         }
         let Raw::Need(need) = self.step(rest)? else { return Ok(()) };
-        if matches!(self.kind, Kind::Start) && rest.len() < 4 {
-            let mut found = [0; 8];
-            found[..rest.len()].copy_from_slice(rest);
-            let problem = Problem::Magic { found, len: rest.len() as u8 };
-            return Err(self.damage(0, Part::Magic, problem));
+        if matches!(self.kind, Kind::Start) && !is_capture_magic(rest) {
+            return Err(self.unknown_magic(rest));
         }
         let have = rest.len() as u64;
         let problem = Problem::Cut { need: need as u64, have };
@@ -405,10 +402,16 @@ impl Parser {
         if let Some(state) = pcap::State::from_magic(*magic) {
             return self.pcap_file_header(state, bytes);
         }
+        // what else it is may take eight bytes to tell
+        if bytes.len() < 8 { Ok(Raw::Need(8)) } else { Err(self.unknown_magic(bytes)) }
+    }
+
+    #[cold]
+    fn unknown_magic(&self, bytes: &[u8]) -> Damage {
         let mut found = [0; 8];
         let len = bytes.len().min(8);
         found[..len].copy_from_slice(&bytes[..len]);
-        Err(self.damage(0, Part::Magic, Problem::Magic { found, len: len as u8 }))
+        self.damage(0, Part::Magic, Problem::Magic { found, len: len as u8 })
     }
 
     /// Damage `ahead` bytes into the slice now parsed.
@@ -441,4 +444,10 @@ impl Parser {
     pub(crate) fn caplen_bound(&self, linktype: LinkType) -> u32 {
         caplen_max(linktype).min(self.caplen_cap)
     }
+}
+
+/// Whether a file that begins like this is read here, as far as four bytes tell.
+fn is_capture_magic(bytes: &[u8]) -> bool {
+    let Some(magic) = bytes.first_chunk::<4>() else { return false };
+    u32::from_be_bytes(*magic) == BLOCK_SECTION || pcap::State::from_magic(*magic).is_some()
 }
