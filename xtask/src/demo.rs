@@ -10,10 +10,6 @@ use crate::sh;
 /// The capture the demo walks: a small practice's morning on a mirror port.
 const CAPTURE: &str = "pcaps/practice.pcapng";
 
-/// The road that streams between guests take.
-const TWO_GUESTS: [&str; 6] =
-    ["run", "--release", "--quiet", "--package=framewalk-pipeline", "--example", "two_guests"];
-
 /// One command with the sentence that goes before it.
 struct Step {
     why: &'static str,
@@ -42,8 +38,6 @@ pub(crate) fn run() -> Result<()> {
             bail!("`framewalk {}` failed: {status}", args.join(" "));
         }
     }
-    println!("\n--- Two guests with TCP/IP stacks of their own, one stream through the switch.");
-    sh::run(&mut sh::cargo(&TWO_GUESTS))?;
     println!(
         "\n--- That was the main job. Next, from the project's folder:\n\
          cargo run --release -- walk {CAPTURE} --frame 1 --step    step with the arrow keys\n\
@@ -69,12 +63,16 @@ fn steps(stages: &Path) -> Vec<Step> {
             &["walk", CAPTURE],
         ),
         step(
-            "One frame, step by step: what each stage sees of it, who owns it, what it cost.",
-            &["walk", CAPTURE, "--frame", "1", "--step"],
+            "Frame 9, step by step: what each stage sees of it, who owns it, what it cost.",
+            &["walk", CAPTURE, "--frame", "9"],
         ),
         step(
             "The same frames written out at every stage, for Wireshark: one interface a stage.",
             &["walk", CAPTURE, "--export", &stages],
+        ),
+        step(
+            "Two guests with TCP/IP stacks of their own, one stream through a private switch.",
+            &["walk", "--stream", "256M"],
         ),
     ]
 }
