@@ -78,9 +78,9 @@ impl Tables {
             lanes: Box::new([Lane::default(); PORTS_MAX]),
             members: per_vlan(&|port, vid| port.vlan.member(vid)),
             untagged: per_vlan(&|port, vid| port.vlan.untagged() == Some(vid)),
-            native_trunks: per_vlan(&|port, vid| {
-                matches!(port.vlan, VlanMode::Trunk { native: Some(native), .. } if native == vid)
-            }),
+            native_trunks: per_vlan(
+                &|port, vid| matches!(port.vlan, VlanMode::Trunk { native: Some(n), .. } if n == vid),
+            ),
             by_tpid,
             tpids_le: tpids_le(by_tpid),
             wires,
