@@ -50,7 +50,10 @@ impl<T: Tracer> Core<T> {
                 _ => None,
             };
             match single {
-                Some(port) if decision.mirror.or(decision.retag).is_empty() => {
+                Some(port)
+                    if decision.mirror.or(decision.retag).is_empty()
+                        && port.index() < self.ports.len() =>
+                {
                     used = used.with(port);
                     if T::ON {
                         self.tracer.delivered(&self.pool, &burst[place], port);

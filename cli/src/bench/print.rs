@@ -88,9 +88,9 @@ fn to_json(row: &Row) -> Value {
     }
     for (name, text) in &row.extra {
         let number = text.parse::<u64>().map(Value::from).or_else(|_| {
-            text.parse::<f64>().map_err(|_| ()).and_then(|f| {
-                if f.is_finite() { Ok(Value::from(f)) } else { Err(()) }
-            })
+            text.parse::<f64>()
+                .map_err(|_| ())
+                .and_then(|f| if f.is_finite() { Ok(Value::from(f)) } else { Err(()) })
         });
         let digest = name.starts_with("digest") || *name == "sum";
         let value = match number {

@@ -99,8 +99,26 @@ fn cases(file: &Path, frames: u64) -> anyhow::Result<Vec<Case>> {
         let phs = ["tshark", "-n", "-r", &file, "-c", &count, "-q", "-z", "io,phs"];
         cases.push(case("summary", part, Some(format!("tshark {v}")), &phs));
         let fields = [
-            "tshark", "-n", "-r", &file, "-c", &count, "-T", "fields", "-e", "frame.number", "-e",
-            "eth.src", "-e", "eth.dst", "-e", "ip.src", "-e", "ip.dst", "-e", "tcp.srcport",
+            "tshark",
+            "-n",
+            "-r",
+            &file,
+            "-c",
+            &count,
+            "-T",
+            "fields",
+            "-e",
+            "frame.number",
+            "-e",
+            "eth.src",
+            "-e",
+            "eth.dst",
+            "-e",
+            "ip.src",
+            "-e",
+            "ip.dst",
+            "-e",
+            "tcp.srcport",
         ];
         cases.push(case("json", part, Some(format!("tshark {v}, -T fields")), &fields));
         let first = ["tshark", "-n", "-r", &file, "-c", "1"];
@@ -116,8 +134,7 @@ fn version(program: &str, flag: &str, prefix: &str) -> Option<String> {
     let text = String::from_utf8_lossy(&text);
     let line = text.lines().find(|l| l.contains(prefix))?;
     let rest = line.split_once(prefix)?.1;
-    let version: String =
-        rest.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+    let version: String = rest.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
     Some(version.trim_end_matches('.').to_owned())
 }
 
