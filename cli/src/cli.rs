@@ -57,13 +57,21 @@ pub struct Globals {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// What is in a capture file: one page, one frame, every frame, or a summary
+    #[command(long_about = long_about_of::<inspect::Args>())]
     Inspect(inspect::Args),
     /// Run a capture through the path: ledger, latency, steps, stage export
+    #[command(long_about = long_about_of::<walk::Args>())]
     Walk(walk::Args),
     /// Check an isolation receipt that walk wrote
     Receipt(walk::receipt::Args),
     /// Measure speed on this machine, with peers beside it
+    #[command(long_about = long_about_of::<bench::Args>())]
     Bench(bench::Args),
+}
+
+/// The long text of a command's own arguments, which the line in [`Command`] would replace.
+fn long_about_of<A: clap::Args>() -> clap::builder::StyledStr {
+    A::augment_args(clap::Command::new("")).get_long_about().cloned().unwrap_or_default()
 }
 
 /// The whole tree of commands, for man pages and completions.
@@ -108,5 +116,16 @@ mod tests {
     #[test]
     fn the_command_tree_is_consistent() {
         super::command().debug_assert();
+    }
+
+    #[test]
+    fn help_is_something_to_learn_from() {
+        for name in ["inspect", "walk", "bench"] {
+            let mut command = super::command();
+            let help = command.find_subcommand_mut(name).unwrap().render_long_help().to_string();
+            assert!(help.contains("Examples:"), "{name}");
+            let about = help.split("Usage:").next().unwrap();
+            assert!(about.len() > 150, "{name} explains too little: {about}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! the header's length in bytes, except for `ip` and `ipv6`, where it is the packet's by its own
 //! length field and `header_length` is the header's.
 
-use skb::decode::{Checksum, Decoded, EthernetPacket, Ip, Ipv6, Layer, LayerInfo, Tcp};
+use skb::decode::{Checksum, Decoded, EthernetPacket, FcsState, Ip, Ipv6, Layer, LayerInfo, Tcp};
 use skb::{FrameMeta, MacAddr};
 
 use crate::json::Json;
@@ -77,9 +77,12 @@ fn ethernet_packet(json: &mut Json, decoded: &Decoded) {
     json.field(b",\"sfd\":", sfd);
     json.field(b",\"frame\":", frame);
     json.field(b",\"pad\":", pad);
-    json.raw(b",\"fcs\":");
-    json.name(fcs.as_str());
-    json.raw(b",\"derived\":[");
+    match fcs {
+        FcsState::Absent => json.raw(b",\"fcs\":\"absent\",\"derived\":["),
+        FcsState::Good => json.raw(b",\"fcs\":\"good\",\"derived\":["),
+        FcsState::Bad => json.raw(b",\"fcs\":\"bad\",\"derived\":["),
+        FcsState::Unknown => json.raw(b",\"fcs\":\"unknown\",\"derived\":["),
+    }
     for (i, part) in derived.iter().enumerate() {
         if i > 0 {
             json.raw(b",");
@@ -102,7 +105,7 @@ fn notes(json: &mut Json, decoded: &Decoded) {
         json.field(b",\"offset\":", note.offset);
         json.field(b",\"bytes\":", note.bytes);
         json.raw(b",\"text\":");
-        json.string(note.code.text());
+        json.name(note.code.text());
         json.raw(b"}");
     }
     json.raw(b"]");
@@ -144,12 +147,23 @@ fn write_comments(json: &mut Json, comments: &[String]) {
 }
 
 fn write_layer(json: &mut Json, layer: &Layer) {
-    json.raw(b"{\"kind\":");
-    json.name(layer.kind());
-    json.field(b",\"offset\":", layer.offset);
-    let is_ip = matches!(layer.info, LayerInfo::Ip(_) | LayerInfo::Ipv6(_));
-    let key: &[u8] = if is_ip { b",\"header_length\":" } else { b",\"length\":" };
-    json.field(key, layer.length);
+    match layer.info {
+        LayerInfo::Eth { .. } => json.raw(b"{\"kind\":\"eth\",\"offset\":"),
+        LayerInfo::Ip(_) => json.raw(b"{\"kind\":\"ip\",\"offset\":"),
+        LayerInfo::Tcp(_) => json.raw(b"{\"kind\":\"tcp\",\"offset\":"),
+        LayerInfo::Udp { .. } => json.raw(b"{\"kind\":\"udp\",\"offset\":"),
+        _ => {
+            json.raw(b"{\"kind\":");
+            json.name(layer.kind());
+            json.raw(b",\"offset\":");
+        }
+    }
+    json.num(layer.offset);
+    match layer.info {
+        LayerInfo::Ip(_) | LayerInfo::Ipv6(_) => json.raw(b",\"header_length\":"),
+        _ => json.raw(b",\"length\":"),
+    }
+    json.num(layer.length);
     match &layer.info {
         LayerInfo::Eth { dst, src, ty_or_len } => eth(json, *src, *dst, *ty_or_len),
         LayerInfo::Ip(ip) => write_ip(json, ip),
@@ -224,8 +238,11 @@ fn ports(json: &mut Json, src: u16, dst: u16) {
 }
 
 fn sum(json: &mut Json, checksum: Checksum) {
-    json.raw(b",\"checksum\":");
-    json.name(checksum.as_str());
+    match checksum {
+        Checksum::Good => json.raw(b",\"checksum\":\"good\""),
+        Checksum::Bad => json.raw(b",\"checksum\":\"bad\""),
+        Checksum::Unverified => json.raw(b",\"checksum\":\"unverified\""),
+    }
 }
 
 fn rarer_layer(json: &mut Json, info: &LayerInfo) {
@@ -445,7 +462,7 @@ fn capture_layer(json: &mut Json, info: &LayerInfo) {
     }
 }
 
-fn opt_num(json: &mut Json, key: &[u8], value: Option<impl itoa::Integer>) {
+fn opt_num<const N: usize>(json: &mut Json, key: &[u8; N], value: Option<impl Into<u64>>) {
     json.raw(key);
     match value {
         Some(value) => json.num(value),
@@ -466,5 +483,18 @@ fn opt_ip(json: &mut Json, key: &[u8], value: Option<std::net::Ipv4Addr>) {
     match value {
         Some(value) => json.ipv4(value),
         None => json.raw(b"null"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use skb::decode::NoteCode;
+
+    #[test]
+    fn notes_need_no_escapes() {
+        for code in NoteCode::ALL {
+            let plain = |b: u8| (0x20..0x7f).contains(&b) && b != b'"' && b != b'\\';
+            assert!(code.text().bytes().all(plain), "{}", code.code());
+        }
     }
 }

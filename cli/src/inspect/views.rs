@@ -71,13 +71,15 @@ struct Row<'a> {
 fn row(out: &mut Vec<u8>, paint: Paint, row: &Row<'_>) -> io::Result<()> {
     let offset = row.offset.map_or_else(String::new, |offset| offset.to_string());
     let numbers = paint.dim(format!("{offset:>7} {:>6}", row.length));
-    let label = paint.role(row.role, format!("{:<12}", row.label));
     let room = width().min(110) - 31;
     let mut lines = wrap(&row.value, room).into_iter();
     let first = lines.next().unwrap_or_default();
     let used = first.chars().count();
-    let space = if first.is_empty() { "" } else { " " };
-    write!(out, "{numbers}  {label}{space}{first}")?;
+    if first.is_empty() && row.remark.is_empty() {
+        return writeln!(out, "{numbers}  {}", paint.role(row.role, row.label));
+    }
+    let label = paint.role(row.role, format!("{:<12}", row.label));
+    write!(out, "{numbers}  {label} {first}")?;
     if !row.remark.is_empty() {
         if used + 2 + row.remark.chars().count() <= room {
             write!(out, "  {}", paint.dim(row.remark))?;

@@ -11,8 +11,11 @@ use super::table::{Counts, HashKey, Table};
 const BYTES_MAX: usize = 200 << 20;
 /// Of these, for IPv6 while frames are counted.
 const BYTES_MAX_V6: usize = 72 << 20;
-/// Frames counted together.
+/// Additions to a table that are made together.
 const PENDING_MAX: usize = 256;
+/// Flows counted in front of the IPv4 table: 64 KiB, so that a flow whose frames follow each other
+/// costs no miss of the cache or the address translation.
+const FRONT_SLOTS: usize = 2048;
 
 /// A later fragment: no ports of its own, so not a flow of its own.
 const FRAGMENT: u64 = 1 << 63;
@@ -24,7 +27,13 @@ type Key6 = [u64; 6];
 struct Pending<K> {
     key: K,
     hash: u64,
-    bytes: u64,
+    counts: Counts,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Front {
+    key: Key4,
+    counts: Counts,
 }
 
 /// Flows of a capture.
@@ -32,6 +41,7 @@ struct Pending<K> {
 pub struct Flows {
     v4: Table<2>,
     v6: Table<6>,
+    front4: Vec<Front>,
     pending4: Vec<Pending<Key4>>,
     pending6: Vec<Pending<Key6>>,
     hash_key: HashKey,
@@ -74,6 +84,7 @@ impl Default for Flows {
         Self {
             v4: Table::new(hash_key, BYTES_MAX),
             v6: Table::new(hash_key, BYTES_MAX_V6),
+            front4: vec![Front::default(); FRONT_SLOTS],
             pending4: Vec::with_capacity(PENDING_MAX),
             pending6: Vec::with_capacity(PENDING_MAX),
             hash_key,
@@ -82,7 +93,7 @@ impl Default for Flows {
 }
 
 impl Flows {
-    /// Notes an IPv4 frame; counted by the next [`settle`](Self::settle) at the latest.
+    /// Notes an IPv4 frame; counted by [`settle`](Self::settle) at the latest.
     #[inline(always)]
     pub(super) fn ipv4(&mut self, frame: &[u8], at: &Located, ports: (u16, u16), bytes: u64) {
         let l3 = usize::from(at.l3);
@@ -94,8 +105,25 @@ impl Flows {
         let fragment = if at.fragment && at.l4 == 0 { FRAGMENT } else { 0 };
         let key = [a.min(b) | u64::from(at.ip_proto) << 48, a.max(b) | fragment];
         let hash = self.v4.hash(key);
+        // the table uses the low bits
+        let front = &mut self.front4[(hash >> 48) as usize % FRONT_SLOTS];
+        if front.key == key {
+            front.counts.add(bytes);
+            return;
+        }
+        let old = std::mem::replace(front, Front { key, counts: Counts { frames: 1, bytes } });
+        self.give_back(old);
+    }
+
+    /// Hands a flow from the front to the table.
+    #[inline(always)]
+    fn give_back(&mut self, Front { key, counts }: Front) {
+        if counts.frames == 0 {
+            return;
+        }
+        let hash = self.v4.hash(key);
         self.v4.prefetch(hash);
-        self.pending4.push(Pending { key, hash, bytes });
+        self.pending4.push(Pending { key, hash, counts });
         if self.pending4.len() == PENDING_MAX {
             self.settle4();
         }
@@ -121,34 +149,33 @@ impl Flows {
         let key = [a.0, a.1, b.0, b.1, rest | fragment, 0];
         let hash = self.v6.hash(key);
         self.v6.prefetch(hash);
-        self.pending6.push(Pending { key, hash, bytes });
+        self.pending6.push(Pending { key, hash, counts: Counts { frames: 1, bytes } });
         if self.pending6.len() == PENDING_MAX {
             self.settle6();
         }
     }
 
-    /// Counts what was noted.
-    #[inline]
+    /// Counts what was noted. To be called once, at the end.
     pub(super) fn settle(&mut self) {
-        if !self.pending4.is_empty() {
-            self.settle4();
+        for slot in 0..self.front4.len() {
+            let front = std::mem::take(&mut self.front4[slot]);
+            self.give_back(front);
         }
-        if !self.pending6.is_empty() {
-            self.settle6();
-        }
+        self.settle4();
+        self.settle6();
     }
 
     fn settle4(&mut self) {
-        for Pending { key, hash, bytes } in self.pending4.drain(..) {
-            self.v4.add(key, hash, Counts { frames: 1, bytes });
+        for Pending { key, hash, counts } in self.pending4.drain(..) {
+            self.v4.add(key, hash, counts);
         }
         // the two share the memory
         self.v4.set_bytes_max(BYTES_MAX.saturating_sub(self.v6.bytes()));
     }
 
     fn settle6(&mut self) {
-        for Pending { key, hash, bytes } in self.pending6.drain(..) {
-            self.v6.add(key, hash, Counts { frames: 1, bytes });
+        for Pending { key, hash, counts } in self.pending6.drain(..) {
+            self.v6.add(key, hash, counts);
         }
         let left = BYTES_MAX.saturating_sub(self.v4.bytes());
         self.v6.set_bytes_max(BYTES_MAX_V6.min(left));

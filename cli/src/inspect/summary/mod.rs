@@ -170,7 +170,6 @@ impl Collector {
                 self.frame(batch, index, &batch.records()[index]);
             }
         }
-        self.summary.flows.settle();
         Ok(())
     }
 
@@ -245,6 +244,7 @@ impl Collector {
     }
 
     fn finish(mut self) -> Summary {
+        self.summary.flows.settle();
         self.classes.drain_into(&mut self.summary.tree);
         let vlans = self.vlans.iter().enumerate().filter(|(_, counts)| counts.frames > 0);
         self.summary.vlans = vlans.map(|(vid, counts)| (vid as u16, *counts)).collect();
