@@ -78,9 +78,7 @@ impl Tables {
             lanes: Box::new([Lane::default(); PORTS_MAX]),
             members: per_vlan(&|port, vid| port.vlan.member(vid)),
             untagged: per_vlan(&|port, vid| port.vlan.untagged() == Some(vid)),
-            native_trunks: per_vlan(
-                &|port, vid| matches!(port.vlan, VlanMode::Trunk { native: Some(n), .. } if n == vid),
-            ),
+            native_trunks: per_vlan(&|port, vid| native_of_trunk(&port.vlan) == Some(vid)),
             by_tpid,
             tpids_le: tpids_le(by_tpid),
             wires,
@@ -157,4 +155,12 @@ fn snaplens(config: &SwitchConfig) -> Box<[u32; PORTS_MAX]> {
         *slot = session.snaplen.unwrap_or(u32::MAX).max(*slot);
     }
     snaplens
+}
+
+/// The VLAN a trunk carries untagged; `None` for an access port.
+fn native_of_trunk(vlan: &VlanMode) -> Option<u16> {
+    match vlan {
+        VlanMode::Trunk { native, .. } => *native,
+        VlanMode::Access { .. } => None,
+    }
 }
