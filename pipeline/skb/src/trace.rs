@@ -110,7 +110,9 @@ impl Tracer for StampTrace {
     }
 
     #[inline(always)]
-    fn verdict(&mut self, _: &Pool, _: &Skb, _: &Verdict) {}
+    fn verdict(&mut self, pool: &Pool, skb: &Skb, _: &Verdict) {
+        self.stage(Stage::Vswitch, pool, skb);
+    }
 
     #[inline(always)]
     fn delivered(&mut self, pool: &Pool, skb: &Skb, _: PortId) {
