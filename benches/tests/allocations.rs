@@ -3,6 +3,7 @@
 use framewalk_benches::path::{Bench, FRAMES};
 use pipeline::skb::trace::{NoTrace, StampTrace, Tracer};
 
+#[allow(clippy::unwrap_used)] // a test
 fn steady_state<T: Tracer>(tracer: T, histograms: bool) {
     let mut bench = Bench::new(tracer, histograms).unwrap();
     // the first round floods and teaches

@@ -31,7 +31,7 @@ impl Out {
                 "case", "median", "min", "max", "runs", "unit", "floor"
             )?;
         }
-        let floor = row.floor.map_or_else(|| "-".into(), |f| figure(f));
+        let floor = row.floor.map_or_else(|| "-".into(), figure);
         let f = &row.figures;
         writeln!(
             out,
