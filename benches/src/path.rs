@@ -192,7 +192,7 @@ pub fn reference_digests(rounds: &[u64]) -> Vec<[u64; 2]> {
     found
 }
 
-/// The cases of [`bench`].
+/// The cases of [`bench()`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Case {
     /// As it runs by default: per-stage histograms on, tracing off.

@@ -7,8 +7,8 @@
 //! `unshare` gave its own network, mount and process namespaces and a private `/run`: nothing of
 //! it is visible outside, and when that child ends, however it ends, the kernel takes back every
 //! process, device and name that it made. What this kernel cannot do (802.1Q, GRE, PPPoE ...) a
-//! second kernel does, Debian's own, booted under QEMU (see [`qemu`]). What neither can do is
-//! made byte by byte and labelled *generated* (see [`made`]).
+//! second kernel does, Debian's own, booted under QEMU (see `qemu`). What neither can do is
+//! made byte by byte and labelled *generated* (see `made`).
 //!
 //! A capture replaces the one in `pcaps/` only when the whole scene went well and the file is
 //! small enough; `pcaps/README.md` is then written from the table in [`scenes`].

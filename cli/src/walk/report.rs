@@ -1,4 +1,4 @@
-//! What a walk came to, as values; how they are printed is [`text`](super::text)'s and
+//! What a walk came to, as values; how they are printed is `text`'s and
 //! [`json`]'s business.
 
 use pipeline::driver::DriverStats;

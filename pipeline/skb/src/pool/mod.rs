@@ -7,7 +7,7 @@
 //! are not atomic. A buffer whose count falls to zero goes back to its free list at once.
 //!
 //! The arena needs no `unsafe`: descriptors carry offsets, reading borrows the pool, writing
-//! borrows it mutably and is granted only on an unshared slot ([`Pool::frame_mut`]). Everything
+//! borrows it mutably and is granted only on an unshared slot ([`Pool::view_mut`]). Everything
 //! else takes a copy-on-write slot ([`Pool::make_writable`]), and the copy is counted.
 //!
 //! Slot stride is an odd number of cache lines: frame starts then fall on all cache sets, where a
