@@ -1,14 +1,16 @@
 //! `walk --frame N`: one frame's life, forwards and backwards.
 
+mod fold;
 mod rows;
 mod screen;
+mod terminal;
 mod text;
 
 use std::io::{IsTerminal, Write};
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use pipeline::step::follow;
-use pipeline::{Engine, StepTrace};
+use pipeline::{Engine, StepTrace, Steps};
 use serde_json::{Value, json};
 use skb::Verdict;
 use skb::arch::TickRate;
@@ -20,24 +22,17 @@ use crate::cli::Globals;
 use crate::exit::Exit;
 use crate::term::{Paint, Progress};
 
+/// What is known of one frame once it has been walked.
+struct Found {
+    steps: Steps,
+    ns_per_tick: f64,
+    /// The capture's name.
+    name: String,
+}
+
 /// Walks up to frame `number` and shows its steps.
 pub fn run(args: &Args, number: u64, globals: &Globals) -> anyhow::Result<Exit> {
-    let Some(file) = &args.file else { bail!("--frame needs a capture file") };
-    let total = std::fs::metadata(file).ok().map(|info| info.len());
-    let looking = Progress::new("looking who is who", total, globals.quiet);
-    let (who, source) = who::decide(file, &args.question(Some(number)), looking)?;
-    let name = source.name().to_owned();
-    // one frame at a time: what a step cost is then that frame's alone
-    let plan = Plan { budget: 1, ..args.plan(&who) };
-    let rate = TickRate::start();
-    let mut engine = plan.build(source, StepTrace::new(number))?;
-    let mut progress = Progress::new("walking", total, globals.quiet);
-    let found = follow(&mut engine, &plan.cast(), who.meta.as_ref(), |engine| {
-        turn(engine, &plan, &mut progress);
-    });
-    progress.clear();
-    let Some(steps) = found else { return missing(&mut engine, number, &name) };
-    let ns_per_tick = rate.ns_per_tick();
+    let Found { steps, ns_per_tick, name } = find(args, number, globals)?;
     let terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
     if args.step && terminal && !globals.json {
         let colour = Paint::for_stdout(globals.color).is_on();
@@ -61,6 +56,28 @@ pub fn run(args: &Args, number: u64, globals: &Globals) -> anyhow::Result<Exit> 
     Ok(Exit::Done)
 }
 
+/// Walks up to frame `number`.
+fn find(args: &Args, number: u64, globals: &Globals) -> anyhow::Result<Found> {
+    let Some(file) = &args.file else { bail!("--frame needs a capture file") };
+    let total = std::fs::metadata(file).ok().map(|info| info.len());
+    let looking = Progress::new("looking who is who", total, globals.quiet);
+    let (who, source) = who::decide(file, &args.question(Some(number)), looking)?;
+    let name = source.name().to_owned();
+    // one frame at a time: what a step cost is then that frame's alone
+    let plan = Plan { budget: 1, ..args.plan(&who) };
+    let rate = TickRate::start();
+    let mut engine = plan.build(source, StepTrace::new(number))?;
+    let mut progress = Progress::new("walking", total, globals.quiet);
+    let found = follow(&mut engine, &plan.cast(), who.meta.as_ref(), |engine| {
+        turn(engine, &plan, &mut progress);
+    });
+    progress.clear();
+    match found {
+        Some(steps) => Ok(Found { steps, ns_per_tick: rate.ns_per_tick(), name }),
+        None => Err(missing(&mut engine, number, &name)),
+    }
+}
+
 fn turn(engine: &mut Engine<StepTrace>, plan: &Plan, progress: &mut Progress) {
     let Some(nic) = file_nic(engine) else { return };
     let now_ns = nic.last_ns();
@@ -71,13 +88,13 @@ fn turn(engine: &mut Engine<StepTrace>, plan: &Plan, progress: &mut Progress) {
 }
 
 /// The capture ended before the frame came.
-fn missing(engine: &mut Engine<StepTrace>, number: u64, name: &str) -> anyhow::Result<Exit> {
+fn missing(engine: &mut Engine<StepTrace>, number: u64, name: &str) -> anyhow::Error {
     let seen = file_nic(engine).map_or(0, |nic| nic.parser().frames());
-    if let Some(damage) = take_damage(engine) {
-        return Err(anyhow::Error::from(damage)
-            .context(format!("frame {number} was not reached: {seen} frames were read")));
+    match take_damage(engine) {
+        Some(damage) => anyhow::Error::from(damage)
+            .context(format!("frame {number} was not reached: {seen} frames were read")),
+        None => anyhow!("{name} has {seen} frames, there is no frame {number}"),
     }
-    bail!("{name} has {seen} frames, there is no frame {number}")
 }
 
 fn json_of(step: &pipeline::Step, index: usize, frame: u64, ns_per_tick: f64) -> Value {
@@ -120,4 +137,31 @@ fn json_of(step: &pipeline::Step, index: usize, frame: u64, ns_per_tick: f64) ->
         "copies": step.copies,
         "cost_ns": step.cost_ticks.map(|ticks| (ticks as f64 * ns_per_tick).round()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    /// The steps of a frame of pcaps/practice.pcapng.
+    pub(super) fn steps_of(number: u64) -> Steps {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pcaps/practice.pcapng");
+        let cli = Cli::parse_from(["framewalk", "walk", &file.to_string_lossy(), "-q"]);
+        let Command::Walk(args) = &cli.command else { unreachable!("walk was parsed") };
+        find(args, number, &cli.globals).unwrap().steps
+    }
+
+    #[test]
+    fn a_frame_beyond_the_end_is_named() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pcaps/arp.pcap");
+        let cli = Cli::parse_from(["framewalk", "walk", &file.to_string_lossy(), "-q"]);
+        let Command::Walk(args) = &cli.command else { unreachable!("walk was parsed") };
+        let error = find(args, 9999, &cli.globals).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("there is no frame 9999"), "{error}");
+    }
 }

@@ -20,6 +20,10 @@ pub(super) type Row = Vec<Piece>;
 
 /// Bytes in a row of the hex dump.
 pub(super) const HEX_BYTES: usize = 16;
+/// The same where the window is too narrow for them.
+const HEX_BYTES_NARROW: usize = 8;
+/// Columns of a row with [`HEX_BYTES`]: offset, bytes, gap, text.
+const HEX_COLUMNS: usize = 5 + 3 * HEX_BYTES + 1 + 2 + HEX_BYTES;
 
 pub(super) fn piece(role: Role, text: impl Into<String>) -> Piece {
     Piece { role, text: text.into() }
@@ -190,11 +194,12 @@ fn offset(value: u16) -> String {
 
 /// The bytes: layers in their colours, what is out of view dim. `-` stands before bytes that are
 /// out of view, so that no meaning hangs on the colour.
-pub(super) fn hex(step: &Step) -> Vec<Row> {
+pub(super) fn hex(step: &Step, width: usize) -> Vec<Row> {
     let colours = colours(step);
-    let mut rows = Vec::with_capacity(step.bytes.len().div_ceil(HEX_BYTES));
-    for (at, chunk) in step.bytes.chunks(HEX_BYTES).enumerate() {
-        let base = at * HEX_BYTES;
+    let in_row = if width < HEX_COLUMNS { HEX_BYTES_NARROW } else { HEX_BYTES };
+    let mut rows = Vec::with_capacity(step.bytes.len().div_ceil(in_row));
+    for (at, chunk) in step.bytes.chunks(in_row).enumerate() {
+        let base = at * in_row;
         let mut row = vec![piece(Role::Dim, format!("{base:04x} "))];
         for (i, byte) in chunk.iter().enumerate() {
             let gap = if i == 8 { "  " } else { " " };
@@ -205,8 +210,8 @@ pub(super) fn hex(step: &Step) -> Vec<Row> {
             };
             row.push(piece(colours[base + i], format!("{mark}{byte:02x}")));
         }
-        let missing = HEX_BYTES - chunk.len();
-        let pad = missing * 3 + usize::from(chunk.len() <= 8);
+        let missing = in_row - chunk.len();
+        let pad = missing * 3 + usize::from(chunk.len() <= 8 && in_row > 8);
         let text: String = chunk.iter().map(|b| printable(*b)).collect();
         row.push(piece(Role::Dim, format!("{}  {text}", " ".repeat(pad))));
         rows.push(row);

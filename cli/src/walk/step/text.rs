@@ -31,7 +31,7 @@ pub(super) fn write(out: &mut String, steps: &Steps, ns_per_tick: f64, paint: Pa
         }
         out.push_str("  ");
         row(out, &rows::legend(step), paint);
-        for line in rows::hex(step).iter().take(HEX_ROWS) {
+        for line in rows::hex(step, width).iter().take(HEX_ROWS) {
             out.push_str("  ");
             row(out, line, paint);
         }
