@@ -73,8 +73,8 @@ pub enum Error {
     /// This build has no libpcap.
     #[error(
         "filter \"{expression}\": this build has no libpcap, which compiles filters; \
-         to get it: apt-get install libpcap-dev, then cargo xtask build \
-         (or cargo build --features libpcap)"
+         to get it: apt-get install libpcap-dev, then \
+         cargo build --release -p framewalk --features libpcap"
     )]
     NoFilters {
         /// The expression as given.

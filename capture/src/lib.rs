@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod batch;
 mod error;
 pub mod filter;
 pub mod format;
@@ -17,7 +18,8 @@ mod reader;
 mod source;
 pub mod write;
 
+pub use batch::{Batch, Block, FrameRef};
 pub use error::{Damage, Error, Part, Problem};
 pub use format::{Interface, Options, Record, Section};
-pub use reader::{BATCH_MAX, BUFFER_BYTES, Batch, FrameRef, Reader, Statistics};
+pub use reader::{BATCH_MAX, BUFFER_BYTES, Reader, Statistics};
 pub use source::{Progress, Source};

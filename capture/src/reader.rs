@@ -1,12 +1,14 @@
 //! A capture file from beginning to end, frame by frame or a batch at a time.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 
-use skb::{FrameMeta, LinkType};
+use skb::LinkType;
 
+use crate::batch::{Batch, Block, FrameRef};
 use crate::error::{Damage, Error, Part, Problem};
-use crate::format::{BlockCounts, Format, Interface, Options, Parser, Raw, Record, Section};
+use crate::format::{BlockCounts, Format, Interface, Origin, Parser, Raw, Record, Section};
 use crate::source::{Progress, Source};
 
 /// Bytes read at once. Small enough to stay in a core's second-level cache between the kernel's
@@ -27,88 +29,12 @@ pub struct Reader {
     end: usize,
     eof: bool,
     batch: Vec<Record>,
-    /// Found, not yet reported: the frames before it go first.
-    damage: Option<Damage>,
+    /// One per interface met so far.
+    origins: Vec<Origin>,
+    /// Met, not yet reported: the frames before it go first.
+    pending: Option<Error>,
     /// No more frames.
     done: bool,
-}
-
-/// One frame, lent by the reader until the next call.
-#[derive(Debug, Clone, Copy)]
-pub struct FrameRef<'a> {
-    /// What the file says about the frame.
-    pub meta: FrameMeta,
-    /// Its captured bytes: `meta.caplen` of them.
-    pub data: &'a [u8],
-    options: &'a [u8],
-    big_endian: bool,
-}
-
-impl<'a> FrameRef<'a> {
-    /// The pcapng options of the frame's block, verbatim (none in pcap).
-    pub fn options(&self) -> Options<'a> {
-        Options::new(self.options, self.big_endian)
-    }
-
-    /// The comments on the frame (`opt_comment`).
-    pub fn comments(&self) -> impl Iterator<Item = std::borrow::Cow<'a, str>> {
-        self.options().comments()
-    }
-}
-
-/// Frames of one buffer, lent by the reader until the next call.
-#[derive(Debug, Clone, Copy)]
-pub struct Batch<'a> {
-    bytes: &'a [u8],
-    records: &'a [Record],
-    number_first: u64,
-    parser: &'a Parser,
-}
-
-impl<'a> Batch<'a> {
-    /// The bytes that the records' offsets count in.
-    pub fn bytes(&self) -> &'a [u8] {
-        self.bytes
-    }
-
-    /// The frames, in file order.
-    pub fn records(&self) -> &'a [Record] {
-        self.records
-    }
-
-    /// Number of the first frame, from 1; the others follow without gaps.
-    pub fn number_first(&self) -> u64 {
-        self.number_first
-    }
-
-    /// A frame's captured bytes.
-    #[inline]
-    pub fn data(&self, record: &Record) -> &'a [u8] {
-        self.bytes.get(record.data_range()).unwrap_or_default()
-    }
-
-    /// The link type of a frame.
-    #[inline]
-    pub fn linktype(&self, record: &Record) -> LinkType {
-        self.parser.interfaces()[record.interface as usize].linktype
-    }
-
-    /// The frame at `index` with all that the file says about it.
-    pub fn frame(&self, index: usize) -> Option<FrameRef<'a>> {
-        let record = self.records.get(index)?;
-        let number = self.number_first + index as u64;
-        Some(frame_ref(self.parser, record, number, self.bytes))
-    }
-
-    /// Fetches the first line of the frame `ahead` of `index`, if the batch has one, and the
-    /// lines after it up to the usual headers' length.
-    #[inline]
-    pub fn prefetch(&self, index: usize, ahead: usize) {
-        if let Some(record) = self.records.get(index + ahead) {
-            skb::arch::prefetch(self.bytes, record.data as usize);
-            skb::arch::prefetch(self.bytes, record.data as usize + 64);
-        }
-    }
 }
 
 /// What was read so far, added up.
@@ -147,7 +73,8 @@ impl Reader {
             end: 0,
             eof: false,
             batch: Vec::with_capacity(BATCH_MAX),
-            damage: None,
+            origins: Vec::new(),
+            pending: None,
             done: false,
         };
         while reader.parser.format().is_none() {
@@ -178,12 +105,10 @@ impl Reader {
                     let at = self.start;
                     // what is beyond the buffer is skipped before the frame is lent
                     if consumed > self.end - at {
-                        return self.frame_with_long_tail(record, consumed);
+                        return Ok(Some(self.frame_with_long_tail(record, consumed)));
                     }
                     self.start += consumed;
-                    let number = self.parser.frames();
-                    let bytes = &self.buf[at..self.end];
-                    return Ok(Some(frame_ref(&self.parser, &record, number, bytes)));
+                    return Ok(Some(self.frame_at(&record, at)));
                 }
                 Ok(Raw::Other(consumed)) => self.consume(consumed)?,
                 Ok(Raw::Need(need)) => {
@@ -199,35 +124,64 @@ impl Reader {
     /// The next frames that are in the buffer together, at most [`BATCH_MAX`]; `None` at the end
     /// of the file. Frames before a damage come first, the error with the call after.
     pub fn next_batch(&mut self) -> Result<Option<Batch<'_>>, Error> {
+        let number_first = self.parser.frames() + 1;
+        let Some(held) = self.walk(BATCH_MAX)? else { return Ok(None) };
+        self.meet_interfaces();
+        let (bytes, records, origins) = (&self.buf[held], &self.batch[..], &self.origins[..]);
+        Ok(Some(Batch { bytes, records, number_first, origins }))
+    }
+
+    /// The next frames, moved into a block that stays the caller's; false at the end of the file.
+    /// As many as the buffer holds whole: [`BUFFER_BYTES`] of them, from a pipe what has come.
+    /// Nothing is copied but the beginning of the frame that goes on in the next block.
+    ///
+    /// A block may be used again and again, but for one reader only.
+    pub fn next_block(&mut self, block: &mut Block) -> Result<bool, Error> {
+        block.records.clear();
+        block.held = 0..0;
+        block.number_first = self.parser.frames() + 1;
+        let Some(held) = self.walk(usize::MAX)? else { return Ok(false) };
+        let rest = self.end - self.start;
+        if block.buf.len() < BUFFER_BYTES.max(rest) {
+            block.buf.resize(BUFFER_BYTES.max(rest), 0);
+        }
+        block.buf[..rest].copy_from_slice(&self.buf[self.start..self.end]);
+        (self.start, self.end) = (0, rest);
+        std::mem::swap(&mut self.buf, &mut block.buf);
+        std::mem::swap(&mut self.batch, &mut block.records);
+        block.held = held;
+        let new = self.parser.interfaces().get(block.origins.len()..).unwrap_or_default();
+        block.origins.extend(new.iter().map(Interface::origin));
+        Ok(true)
+    }
+
+    /// Fills `batch` with the next frames, at most `max`: the place in `buf` of the bytes that
+    /// they count in, or `None` at the end of the file.
+    fn walk(&mut self, max: usize) -> Result<Option<Range<usize>>, Error> {
         if self.done {
             return self.ended().map(|()| None);
         }
         loop {
             self.batch.clear();
             let at = self.start;
-            let number_first = self.parser.frames() + 1;
             let bytes = &self.buf[at..self.end];
-            let ended = self.parser.parse_batch(bytes, &mut self.batch, BATCH_MAX);
+            let ended = self.parser.parse_batch(bytes, &mut self.batch, max);
             let held = self.end - at;
             let mut need = 0;
             match ended {
                 // frames are lent with all of their buffer: skip only when none are
                 Ok(end) if end.consumed > held && !self.batch.is_empty() => {
-                    return self.batch_with_long_tail(number_first, end.consumed);
+                    self.keep(end.consumed);
+                    return Ok(Some(at..at + held));
                 }
                 Ok(end) => {
                     self.consume(end.consumed)?;
                     need = end.need;
                 }
-                Err(damage) => {
-                    self.damage = Some(damage);
-                    self.done = true;
-                }
+                Err(damage) => self.pending = Some(self.failed(damage)),
             }
             if !self.batch.is_empty() {
-                let bytes = &self.buf[at..self.end];
-                let (records, parser) = (&self.batch[..], &self.parser);
-                return Ok(Some(Batch { bytes, records, number_first, parser }));
+                return Ok(Some(at..at + held));
             }
             if self.done {
                 return self.ended().map(|()| None);
@@ -236,6 +190,19 @@ impl Reader {
                 return self.at_end().map(|()| None);
             }
         }
+    }
+
+    #[inline]
+    fn meet_interfaces(&mut self) {
+        let new = self.parser.interfaces().get(self.origins.len()..).unwrap_or_default();
+        self.origins.extend(new.iter().map(Interface::origin));
+    }
+
+    #[inline]
+    fn frame_at(&self, record: &Record, at: usize) -> FrameRef<'_> {
+        let interface = self.parser.interfaces().get(record.interface as usize);
+        let (origin, number) = (interface.map(Interface::origin), self.parser.frames());
+        FrameRef::new(record, origin, number, &self.buf[at..])
     }
 
     /// The file's format; known once a reader exists.
@@ -354,13 +321,10 @@ impl Reader {
         Ok(())
     }
 
-    /// What calls after the end get: the damage once, then no more frames.
+    /// What calls after the end get: the error once, then no more frames.
     #[cold]
     fn ended(&mut self) -> Result<(), Error> {
-        match self.damage.take() {
-            Some(damage) => Err(self.failed(damage)),
-            None => Ok(()),
-        }
+        self.pending.take().map_or(Ok(()), Err)
     }
 
     /// The file has no more bytes: is this a good place to end?
@@ -384,76 +348,40 @@ impl Reader {
         Error::Damage { object: self.source.name().to_owned(), damage }
     }
 
-    /// A frame followed by more options than are held with it. They are skipped at the next
-    /// call: the frame must stay where it is.
+    /// A frame followed by more options than are held with it.
     #[cold]
-    fn frame_with_long_tail(
-        &mut self,
-        record: Record,
-        consumed: usize,
-    ) -> Result<Option<FrameRef<'_>>, Error> {
-        let kept = self.keep(consumed)?;
-        let number = self.parser.frames();
-        Ok(Some(frame_ref(&self.parser, &record, number, &self.buf[kept..])))
+    fn frame_with_long_tail(&mut self, record: Record, consumed: usize) -> FrameRef<'_> {
+        let at = self.start;
+        self.keep(consumed);
+        self.frame_at(&record, at)
     }
 
+    /// Skips what lies behind the buffer without touching what is in it. The frames held are
+    /// whole: they are given, and what goes wrong here comes with the next call.
     #[cold]
-    fn batch_with_long_tail(
-        &mut self,
-        number_first: u64,
-        consumed: usize,
-    ) -> Result<Option<Batch<'_>>, Error> {
-        let kept = self.keep(consumed)?;
-        let (records, parser) = (&self.batch[..], &self.parser);
-        Ok(Some(Batch { bytes: &self.buf[kept..], records, number_first, parser }))
-    }
-
-    /// Skips what lies behind the buffer without touching what is in it: returns where the held
-    /// bytes begin.
-    fn keep(&mut self, consumed: usize) -> Result<usize, Error> {
-        let (kept, end) = (self.start, self.end);
-        let mut missing = consumed - (end - kept);
+    fn keep(&mut self, consumed: usize) {
+        let mut missing = consumed - (self.end - self.start);
         let mut scratch = [0; 8192];
         self.start = self.end;
         while missing > 0 {
             let wanted = scratch.len().min(missing);
             match self.source.read(&mut scratch[..wanted]) {
                 Ok(0) => {
-                    // the frame is whole: it is given, and the damage with the next call
                     self.eof = true;
-                    self.damage = self.parser.finish(&[], missing as u64).err();
                     self.done = true;
-                    break;
+                    let cut = self.parser.finish(&[], missing as u64).err();
+                    self.pending = cut.map(|damage| self.failed(damage));
+                    return;
                 }
                 Ok(read) => missing -= read,
                 Err(error) => {
                     self.done = true;
-                    return Err(error);
+                    self.pending = Some(error);
+                    return;
                 }
             }
         }
-        Ok(kept)
     }
 }
 
 const EMPTY: Problem = Problem::Magic { found: [0; 8], len: 0 };
-
-#[inline]
-fn frame_ref<'a>(
-    parser: &'a Parser,
-    record: &Record,
-    number: u64,
-    bytes: &'a [u8],
-) -> FrameRef<'a> {
-    let meta = parser.meta(record, number, bytes);
-    let big_endian = parser
-        .interfaces()
-        .get(record.interface as usize)
-        .is_some_and(|interface| interface.big_endian);
-    FrameRef {
-        meta,
-        data: bytes.get(record.data_range()).unwrap_or_default(),
-        options: bytes.get(record.options_range()).unwrap_or_default(),
-        big_endian,
-    }
-}

@@ -2,20 +2,18 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-use flate2::bufread::MultiGzDecoder;
-use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
-use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
-
 use crate::error::Error;
+use gzip::GzipMembers;
+use zstd::ZstdFrames;
+
+mod gzip;
+mod zstd;
 
 /// Compressed bytes read at once.
 const COMPRESSED_BUFFER: usize = 256 * 1024;
-/// The largest zstd window that is accepted: what `zstd --long=27` needs, the most that the
-/// `zstd` program itself decompresses without being told to.
-const ZSTD_WINDOW_MAX: u64 = 128 * 1024 * 1024;
 const PREFIX_MAX: usize = 6;
 
 /// How far reading has come, for a progress bar.
@@ -36,7 +34,7 @@ pub struct Source {
 
 enum Inner {
     Plain(Counted),
-    Gzip(Box<MultiGzDecoder<BufReader<Counted>>>),
+    Gzip(Box<GzipMembers>),
     Zstd(Box<ZstdFrames>),
 }
 
@@ -92,10 +90,8 @@ impl Source {
             Err(Error::UnreadCompression { object: name.clone(), compression, command })
         };
         let inner = match prefix {
-            [0x1f, 0x8b, ..] => {
-                let buffered = BufReader::with_capacity(COMPRESSED_BUFFER, counted);
-                Inner::Gzip(Box::new(MultiGzDecoder::new(buffered)))
-            }
+            [0x1f, 0x8b, ..] => Inner::Gzip(Box::new(GzipMembers::new(counted)))
+            ,
             // a frame (RFC 8878, 3.1.1) or a skippable frame (3.1.2)
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
                 Inner::Zstd(Box::new(ZstdFrames::new(counted)))
@@ -126,8 +122,8 @@ impl Source {
     pub fn progress(&self) -> Progress {
         let read = match &self.inner {
             Inner::Plain(counted) => counted.read - (counted.filled - counted.given) as u64,
-            Inner::Gzip(gzip) => gzip.get_ref().get_ref().read,
-            Inner::Zstd(zstd) => zstd.input.get_ref().read,
+            Inner::Gzip(gzip) => gzip.compressed_read(),
+            Inner::Zstd(zstd) => zstd.compressed_read(),
         };
         Progress { read, total: self.total }
     }
@@ -179,6 +175,20 @@ impl Source {
             }
             _ => Error::Io { operation: "read", object, source },
         }
+    }
+}
+
+/// A decompressor's input.
+struct Compressed(BufReader<Counted>);
+
+impl Compressed {
+    fn new(counted: Counted) -> Self {
+        Self(BufReader::with_capacity(COMPRESSED_BUFFER, counted))
+    }
+
+    /// Bytes taken from the file.
+    fn read(&self) -> u64 {
+        self.0.get_ref().read
     }
 }
 
@@ -237,84 +247,6 @@ impl Read for Counted {
             }
             Err(_) if given > 0 => Ok(given),
             Err(error) => Err(error),
-        }
-    }
-}
-
-/// zstd frames one after the other, skippable frames stepped over (RFC 8878, 3.1).
-struct ZstdFrames {
-    input: BufReader<Counted>,
-    decoder: FrameDecoder,
-    in_frame: bool,
-}
-
-impl ZstdFrames {
-    fn new(counted: Counted) -> Self {
-        let mut decoder = FrameDecoder::new();
-        decoder.set_max_window_size(ZSTD_WINDOW_MAX);
-        let input = BufReader::with_capacity(COMPRESSED_BUFFER, counted);
-        Self { input, decoder, in_frame: false }
-    }
-
-    /// Goes to the next frame: false at the end of the file.
-    fn next_frame(&mut self) -> io::Result<bool> {
-        loop {
-            if self.input.fill_buf()?.is_empty() {
-                return Ok(false);
-            }
-            match self.decoder.reset(&mut self.input) {
-                Ok(()) => return Ok(true),
-                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
-                    length,
-                    ..
-                })) => {
-                    let skipped =
-                        io::copy(&mut (&mut self.input).take(u64::from(length)), &mut io::sink())?;
-                    if skipped < u64::from(length) {
-                        return Err(io::ErrorKind::UnexpectedEof.into());
-                    }
-                }
-                Err(error) => return Err(io::Error::other(error)),
-            }
-        }
-    }
-
-    fn check(&self) -> io::Result<()> {
-        let stated = self.decoder.get_checksum_from_data();
-        let computed = self.decoder.get_calculated_checksum();
-        match (stated, computed) {
-            (Some(stated), Some(computed)) if stated != computed => {
-                let text = format!("checksum of the content is {computed:08x}, not {stated:08x}");
-                Err(io::Error::new(io::ErrorKind::InvalidData, text))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Read for ZstdFrames {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if buf.is_empty() {
-            return Ok(0);
-        }
-        loop {
-            if !self.in_frame {
-                if !self.next_frame()? {
-                    return Ok(0);
-                }
-                self.in_frame = true;
-            }
-            while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
-                self.decoder
-                    .decode_blocks(&mut self.input, BlockDecodingStrategy::UptoBlocks(1))
-                    .map_err(io::Error::other)?;
-            }
-            let read = self.decoder.read(buf)?;
-            if read > 0 {
-                return Ok(read);
-            }
-            self.in_frame = false;
-            self.check()?;
         }
     }
 }

@@ -5,12 +5,42 @@
 mod common;
 
 use capture::format::{Parser, Step};
-use capture::{Error, Reader, Source};
+use capture::{Block, Error, Reader, Source};
 
 use common::{SHARED_SKIPPED, captures, shared, walk_in_pieces};
 
-/// Frames (number and length) and whether the file ended with an error.
+/// Frames (number and length) and whether the file ended with an error, read frame by frame and
+/// in blocks.
 fn read(bytes: &[u8]) -> (Vec<(u64, u32)>, Option<Error>) {
+    let one = read_frames(bytes);
+    let many = read_blocks(bytes);
+    assert_eq!(one.0, many.0);
+    assert_eq!(format!("{:?}", one.1), format!("{:?}", many.1));
+    one
+}
+
+fn read_blocks(bytes: &[u8]) -> (Vec<(u64, u32)>, Option<Error>) {
+    let mut frames = Vec::new();
+    let source = Source::from_bytes("test", bytes.to_vec()).expect("memory can be read");
+    let mut reader = match Reader::new(source) {
+        Ok(reader) => reader,
+        Err(error) => return (frames, Some(error)),
+    };
+    let mut block = Block::default();
+    loop {
+        match reader.next_block(&mut block) {
+            Ok(true) => {
+                let batch = block.batch();
+                let found = (0..batch.records().len()).filter_map(|at| batch.frame(at));
+                frames.extend(found.map(|frame| (frame.meta.number, frame.meta.caplen)));
+            }
+            Ok(false) => return (frames, None),
+            Err(error) => return (frames, Some(error)),
+        }
+    }
+}
+
+fn read_frames(bytes: &[u8]) -> (Vec<(u64, u32)>, Option<Error>) {
     let mut frames = Vec::new();
     let source = Source::from_bytes("test", bytes.to_vec()).expect("memory can be read");
     let mut reader = match Reader::new(source) {

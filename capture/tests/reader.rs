@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test file as a whole")]
 
 use capture::write::{FrameOptions, InterfaceSpec, PcapWriter, PcapngWriter, SectionSpec};
-use capture::{BUFFER_BYTES, Error, Problem, Reader, Source};
+use capture::{BUFFER_BYTES, Block, Error, Problem, Reader, Source};
 use skb::LinkType;
 
 fn pcapng() -> PcapngWriter<Vec<u8>> {
@@ -16,7 +16,7 @@ fn reader(file: Vec<u8>) -> Reader {
     Reader::new(Source::from_bytes("memory", file).unwrap()).unwrap()
 }
 
-/// Lengths of all frames, one at a time and in batches, and the error at the end.
+/// Lengths of all frames, one at a time, in batches and in blocks, and the error at the end.
 fn lengths(file: &[u8]) -> (Vec<usize>, Option<String>) {
     let mut one = reader(file.to_vec());
     let mut singles = Vec::new();
@@ -40,7 +40,75 @@ fn lengths(file: &[u8]) -> (Vec<usize>, Option<String>) {
     };
     assert_eq!(singles, batched);
     assert_eq!(first_error, second_error);
+    let (in_blocks, third_error) = block_lengths(&mut reader(file.to_vec()));
+    assert_eq!(singles, in_blocks);
+    assert_eq!(first_error, third_error);
     (singles, first_error)
+}
+
+/// Lengths of all frames, read into two blocks in turn, and the error at the end.
+fn block_lengths(reader: &mut Reader) -> (Vec<usize>, Option<String>) {
+    let mut blocks = [Block::default(), Block::default()];
+    let mut lengths = Vec::new();
+    for turn in 0.. {
+        let block = &mut blocks[turn % 2];
+        match reader.next_block(block) {
+            Ok(true) => {
+                let batch = block.batch();
+                assert_eq!(batch.number_first(), lengths.len() as u64 + 1);
+                assert!(!batch.records().is_empty());
+                lengths.extend(batch.records().iter().map(|record| batch.data(record).len()));
+            }
+            Ok(false) => return (lengths, None),
+            Err(error) => {
+                assert!(block.batch().records().is_empty());
+                assert!(!reader.next_block(block).unwrap(), "an error ends the file");
+                return (lengths, Some(error.to_string()));
+            }
+        }
+    }
+    unreachable!()
+}
+
+/// Gives bytes, then an error of the system.
+struct Breaks(std::io::Cursor<Vec<u8>>);
+
+impl std::io::Read for Breaks {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        match self.0.read(buf)? {
+            0 => Err(std::io::Error::from_raw_os_error(5)),
+            read => Ok(read),
+        }
+    }
+}
+
+#[test]
+fn frames_before_a_read_error_come_out() {
+    let long = "c".repeat(60_000);
+    let comments = [long.as_str(); 20];
+    let mut writer = pcapng();
+    let plenty = FrameOptions { comments: &comments, ..FrameOptions::default() };
+    writer.write_frame(0, 1, 3, b"one", &FrameOptions::default()).unwrap();
+    writer.write_frame(0, 2, 3, b"two", &plenty).unwrap();
+    let mut file = writer.finish().unwrap();
+    file.truncate(file.len() - 100_000); // within the options of the second frame
+    let breaking = || {
+        let source = Breaks(std::io::Cursor::new(file.clone()));
+        Reader::new(Source::from_read("disk", Box::new(source)).unwrap()).unwrap()
+    };
+    let mut reader = breaking();
+    for _ in 0..2 {
+        assert_eq!(reader.next().unwrap().unwrap().data.len(), 3);
+    }
+    assert!(matches!(reader.next(), Err(Error::Io { operation: "read", .. })));
+    assert!(reader.next().unwrap().is_none());
+    let mut reader = breaking();
+    assert_eq!(reader.next_batch().unwrap().unwrap().records().len(), 2);
+    assert!(matches!(reader.next_batch(), Err(Error::Io { .. })));
+    assert!(reader.next_batch().unwrap().is_none());
+    let (lengths, error) = block_lengths(&mut breaking());
+    assert_eq!(lengths, [3, 3]);
+    assert_eq!(error.unwrap(), "cannot read disk");
 }
 
 #[test]

@@ -143,6 +143,16 @@ pub struct Interface {
 }
 
 impl Interface {
+    /// What its frames have in common.
+    pub fn origin(&self) -> Origin {
+        Origin {
+            section: self.section,
+            linktype: self.linktype,
+            fcs_len: self.fcs.and_then(|fcs| fcs.bytes),
+            big_endian: self.big_endian,
+        }
+    }
+
     pub(super) fn new(section: u32, index: u32, linktype: LinkType, big_endian: bool) -> Self {
         Self {
             section,
@@ -177,6 +187,20 @@ impl Interface {
         self.caplen_bytes += u64::from(caplen);
         self.origlen_bytes += u64::from(origlen);
     }
+}
+
+/// What every frame of an interface has in common. Known when the interface is met, and never
+/// changed, so that a copy stays true while reading goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// The section of the interface, from 0.
+    pub section: u32,
+    /// Link type of the frames.
+    pub linktype: LinkType,
+    /// Bytes of FCS at the end of each frame, where the file says so.
+    pub fcs_len: Option<u8>,
+    /// Byte order of the section, which option values follow.
+    pub big_endian: bool,
 }
 
 /// A pcapng section (a pcap file has one, empty).

@@ -38,7 +38,7 @@ use skb::{FrameMeta, LinkType};
 use crate::error::{Damage, Part, Problem};
 
 pub use interface::{
-    FcsLen, Interface, InterfaceCounters, InterfaceTexts, NO_TIME, Section, TimeUnit,
+    FcsLen, Interface, InterfaceCounters, InterfaceTexts, NO_TIME, Origin, Section, TimeUnit,
 };
 pub use options::{COMMENT, Options, RawOption};
 pub use pcapng::{
@@ -99,6 +99,29 @@ impl Record {
     pub fn options_range(&self) -> Range<usize> {
         let start = self.options as usize;
         start..start + (self.options_len & !OBSOLETE) as usize
+    }
+
+    /// All that the file says about the frame, see [`Parser::meta`].
+    #[inline]
+    pub fn meta(&self, origin: Option<Origin>, number: u64, bytes: &[u8]) -> FrameMeta {
+        let Some(origin) = origin else { return FrameMeta { number, ..FrameMeta::default() } };
+        let mut meta = FrameMeta {
+            number,
+            time_ns: (self.time_ns != NO_TIME).then_some(self.time_ns),
+            caplen: self.caplen,
+            origlen: self.origlen,
+            interface: self.interface,
+            section: origin.section,
+            linktype: origin.linktype,
+            fcs_len: origin.fcs_len,
+            flags: None,
+            packet_id: None,
+            drop_count: None,
+        };
+        if self.options_len != 0 {
+            pcapng::frame_options(self, origin.big_endian, bytes, &mut meta);
+        }
+        meta
     }
 }
 
@@ -363,26 +386,8 @@ impl Parser {
     /// All that the file says about a frame. `number` is the frame's, from 1; `bytes` the slice
     /// its record was parsed from.
     pub fn meta(&self, record: &Record, number: u64, bytes: &[u8]) -> FrameMeta {
-        let Some(interface) = self.interfaces.get(record.interface as usize) else {
-            return FrameMeta { number, ..FrameMeta::default() };
-        };
-        let mut meta = FrameMeta {
-            number,
-            time_ns: (record.time_ns != NO_TIME).then_some(record.time_ns),
-            caplen: record.caplen,
-            origlen: record.origlen,
-            interface: record.interface,
-            section: interface.section,
-            linktype: interface.linktype,
-            fcs_len: interface.fcs.and_then(|fcs| fcs.bytes),
-            flags: None,
-            packet_id: None,
-            drop_count: None,
-        };
-        if record.options_len != 0 {
-            pcapng::frame_options(record, interface.big_endian, bytes, &mut meta);
-        }
-        meta
+        let interface = self.interfaces.get(record.interface as usize);
+        record.meta(interface.map(Interface::origin), number, bytes)
     }
 
     #[inline]

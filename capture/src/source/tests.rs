@@ -58,6 +58,71 @@ fn damaged_compression_is_an_error_that_names_it() {
     assert!(matches!(all(file), Err(Error::Compression { .. })));
 }
 
+/// Bytes that do not shrink to nothing.
+fn noise(len: usize) -> Vec<u8> {
+    let mut state = 1_u32;
+    let next = |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 29) as u8 + b'a'
+    };
+    (0..len).map(next).collect()
+}
+
+/// Everything until the error, and whether there was one.
+fn until_error(file: &[u8], piece: usize) -> (Vec<u8>, bool) {
+    let mut source = Source::from_bytes("memory", file.to_vec()).unwrap();
+    let (mut bytes, mut buf) = (Vec::new(), vec![0; piece]);
+    loop {
+        match source.read(&mut buf) {
+            Ok(0) => return (bytes, false),
+            Ok(read) => bytes.extend_from_slice(&buf[..read]),
+            Err(_) => {
+                assert_eq!(source.read(&mut buf).unwrap(), 0, "after the error is nothing");
+                return (bytes, true);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_comes_before_a_damage_comes_out() {
+    let content = noise(1 << 20);
+    for (name, file) in [("gzip", gzip(&content)), ("zstd", zstd(&content))] {
+        let len = file.len();
+        for (at, least) in [(len / 4, 4), (len / 2, 2)] {
+            // cut, and damaged: of both forms nearly the share in front of the place
+            let mut hit = file.clone();
+            hit[at..at + 64].fill(0xff);
+            for bytes in [&file[..at], &hit] {
+                let (given, failed) = until_error(bytes, 256 * 1024);
+                assert!(failed, "{name}");
+                let same = given.iter().zip(&content).take_while(|(a, b)| a == b).count();
+                assert!(same >= content.len() / least - (160 << 10), "{name} at {at}: {same}");
+                let small = until_error(bytes, 1000).0;
+                assert_eq!(small, given, "{name}: the same whatever the size of the reads");
+            }
+        }
+    }
+}
+
+#[test]
+fn all_fields_of_a_gzip_header_are_stepped_over() {
+    let plain = gzip(TEXT);
+    let mut file = vec![0x1f, 0x8b, 8, 0x1e, 0, 0, 0, 0, 0, 3];
+    file.extend([3, 0, 1, 2, 3]);
+    file.extend(b"name\0a comment\0\xcc\xcc");
+    let fields_end = file.len();
+    file.extend(&plain[10..]);
+    assert_eq!(all(file.clone()).unwrap(), TEXT);
+    for cut in 6..fields_end {
+        assert!(all(file[..cut].to_vec()).is_err(), "cut at {cut}");
+    }
+    let mut wrong_length = gzip(TEXT);
+    *wrong_length.last_mut().unwrap() ^= 1;
+    assert!(all(wrong_length).is_err());
+    assert!(all([&gzip(TEXT)[..], b"and more"].concat()).is_err());
+}
+
 #[test]
 fn other_compressions_are_named_with_the_command() {
     for (file, command) in [
