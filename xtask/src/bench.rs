@@ -86,7 +86,8 @@ pub(crate) fn folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn keep(rows: &[Value], command: &str, file: &str) -> Result<PathBuf> {
+/// Writes rows and their machine into [`folder`].
+pub(crate) fn keep(rows: &[Value], command: &str, file: &str) -> Result<PathBuf> {
     let folder = folder()?;
     let lines: Vec<String> = rows.iter().map(Value::to_string).collect();
     fs::write(folder.join("raw.jsonl"), lines.join("\n") + "\n")?;

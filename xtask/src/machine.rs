@@ -12,6 +12,18 @@ pub(crate) fn today() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%d").to_string()
 }
 
+/// The time in UTC, as `03:14:15`.
+pub(crate) fn now() -> String {
+    jiff::Timestamp::now().strftime("%H:%M:%S").to_string()
+}
+
+/// The commit that is checked out, marked where files that git knows were changed.
+pub(crate) fn commit() -> String {
+    let dirty = first_line("git", &["status", "--porcelain", "--untracked-files=no"]);
+    let dirty = if dirty == "not found" { "" } else { ", changed" };
+    first_line("git", &["rev-parse", "--short=12", "HEAD"]) + dirty
+}
+
 /// A short name for the machine: processor and cores, such as `amd-epyc-9b14-2c`.
 pub(crate) fn name() -> String {
     slug(&format!("{} {}c", cpu(), cores()))
@@ -55,18 +67,16 @@ pub(crate) fn facts() -> Result<String> {
     let governor = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor";
     let governor = fs::read_to_string(governor).unwrap_or_else(|_| "not shown".to_owned());
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    let dirty = first_line("git", &["status", "--porcelain", "--untracked-files=no"]);
-    let dirty = if dirty == "not found" { "" } else { ", with changes that are not committed" };
     Ok(format!(
         "- processor: {}, {} cores\n- memory: {}\n- kernel: {}\n- governor: {}\n- rustc: {}\n\
-         - commit: {}{dirty}\n",
+         - commit: {}\n",
         cpu(),
         cores(),
         proc_value("/proc/meminfo", "MemTotal").unwrap_or_default(),
         kernel.trim(),
         governor.trim(),
         first_line("rustc", &["--version"]),
-        first_line("git", &["rev-parse", "--short=12", "HEAD"]),
+        commit(),
     ))
 }
 

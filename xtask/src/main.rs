@@ -14,6 +14,7 @@ mod demo;
 mod lab;
 mod machine;
 mod manual;
+mod memcheck;
 mod nightly;
 mod packages;
 mod sh;
@@ -50,7 +51,7 @@ enum Task {
     Flags,
     /// Run the benchmarks and keep the results with their machine under benches/runs/
     Bench(bench::Args),
-    /// The long things: fuzz targets, full cut and flip sweeps, benches with their peers
+    /// The long things, kept under benches/runs/: cut and flip sweeps, memcheck, fuzzing, benches
     Nightly(nightly::Args),
     /// Make the captures in pcaps/ again from real kernels and servers (needs root)
     Lab {

@@ -1,4 +1,5 @@
-//! `cargo xtask nightly`: what takes minutes to hours, and a report that says what was done.
+//! `cargo xtask nightly`: what takes minutes to hours, part by part, with a row for each part in a
+//! report that is kept: when, at which commit, with what result.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -7,94 +8,168 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{bench, machine, packages, sh, suite};
+use crate::{bench, machine, memcheck, packages, sh, suite};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// Run only these parts (repeatable, or separated by commas)
+    #[arg(long, value_name = "PART", value_delimiter = ',')]
+    only: Vec<Part>,
+    /// Fuzz only this target (repeatable)
+    #[arg(long, value_name = "NAME")]
+    target: Vec<String>,
     /// How long each fuzz target runs
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
-    fuzz_seconds: u64,
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    minutes: u64,
     /// A capture for `bench inspect` to read (default: pcaps/practice.pcapng)
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Run only these parts
-    #[arg(long, value_name = "PART", value_delimiter = ',')]
-    only: Vec<Part>,
+    /// Install missing Debian packages first, with apt-get, as root
+    #[arg(long)]
+    install: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
     /// The tests ignored as `nightly`: full cut and flip sweeps
     Sweeps,
+    /// The arena, the rings and the path's ledger under valgrind
+    Memcheck,
     /// Every fuzz target
     Fuzz,
     /// The benches, peers beside them
     Bench,
 }
 
-pub(crate) fn run(args: &Args) -> Result<()> {
-    let mut report = format!("# Nightly run of {}\n\n{}\n", machine::today(), machine::facts()?);
-    report.push_str("| part | result | seconds |\n| --- | --- | --- |\n");
-    let mut failed = Vec::new();
-    let mut part = |name: &str, work: &mut dyn FnMut() -> Result<String>| {
-        let begun = Instant::now();
-        let result = work();
-        let seconds = begun.elapsed().as_secs();
-        let text = match &result {
-            Ok(text) => text.clone(),
-            Err(error) => format!("FAILED: {error:#}").replace('\n', " "),
-        };
-        let _ = writeln!(report, "| {name} | {text} | {seconds} |");
-        if result.is_err() {
-            eprintln!("xtask: {name}: {text}");
-            failed.push(name.to_owned());
-        }
-    };
-    let chosen = |part: Part| args.only.is_empty() || args.only.contains(&part);
-    if chosen(Part::Sweeps) {
-        part("sweeps", &mut sweeps);
-    }
-    if chosen(Part::Fuzz) {
-        match fuzz_targets() {
-            Ok(targets) => {
-                for target in targets {
-                    let seconds = args.fuzz_seconds;
-                    part(&format!("fuzz {target}"), &mut || fuzz(&target, seconds));
-                }
-            }
-            Err(error) => part("fuzz", &mut || bail!("{error:#}")),
-        }
-    }
-    let mut rows = Vec::new();
-    if chosen(Part::Bench) {
-        part("bench", &mut || {
-            let file = args.file.clone().unwrap_or_else(|| "pcaps/practice.pcapng".into());
-            rows = bench::measure(&sh::release_framewalk()?, &std::path::absolute(file)?)?;
-            Ok(format!("{} rows, below", rows.len()))
-        });
-    }
-    if !rows.is_empty() {
-        let _ = write!(report, "\n{}", bench::table(&rows));
-    }
-    let file = bench::folder()?.join("nightly.md");
-    fs::write(&file, report).with_context(|| file.display().to_string())?;
-    println!("report: {}", file.display());
-    if failed.is_empty() {
-        return Ok(());
-    }
-    bail!("failed: {}", failed.join(", "))
+/// What came of the parts that ran.
+#[derive(Debug, Default)]
+struct Report {
+    rows: String,
+    failed: Vec<String>,
+    skipped: Vec<String>,
 }
 
-fn sweeps() -> Result<String> {
+/// How a part ended when it did not fail.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Done, with a line for the report.
+    Done(String),
+    /// This machine lacks something, which the line names.
+    Skipped(String),
+}
+
+impl Report {
+    fn part(&mut self, name: &str, work: impl FnOnce() -> Result<Outcome>) -> Result<()> {
+        let (begun, started) = (Instant::now(), machine::now());
+        let text = match work() {
+            Ok(Outcome::Done(text)) => text,
+            Ok(Outcome::Skipped(why)) => {
+                eprintln!("skipped: {name}: {why}");
+                self.skipped.push(name.to_owned());
+                format!("skipped: {why}")
+            }
+            Err(error) => {
+                let text = format!("FAILED: {error:#}");
+                eprintln!("xtask: {name}: {text}");
+                self.failed.push(name.to_owned());
+                text
+            }
+        };
+        let text = text.replace('|', "\\|").replace('\n', " ");
+        let (commit, seconds) = (machine::commit(), begun.elapsed().as_secs());
+        let _ = writeln!(self.rows, "| {started} | {commit} | {name} | {text} | {seconds} |");
+        // after each part: a run that is stopped keeps what it has done
+        let rows = std::mem::take(&mut self.rows);
+        keep(&rows)
+    }
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.install {
+        packages::install_missing()?;
+    }
+    let mut report = Report::default();
+    let chosen = |part: Part| args.only.is_empty() || args.only.contains(&part);
+    if chosen(Part::Sweeps) {
+        report.part("sweeps", sweeps)?;
+    }
+    if chosen(Part::Memcheck) {
+        report.part("memcheck", memcheck::run)?;
+    }
+    if chosen(Part::Fuzz) {
+        match fuzz_targets(&args.target) {
+            Ok(targets) => {
+                for target in targets {
+                    report.part(&format!("fuzz {target}"), || fuzz(&target, args.minutes))?;
+                }
+            }
+            Err(error) => report.part("fuzz", || Err(error))?,
+        }
+    }
+    if chosen(Part::Bench) {
+        let file = args.file.clone().unwrap_or_else(|| "pcaps/practice.pcapng".into());
+        report.part("bench", || {
+            let rows = bench::measure(&sh::release_framewalk()?, &std::path::absolute(&file)?)?;
+            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            bench::keep(&rows, "cargo xtask nightly", &name)?;
+            Ok(Outcome::Done(format!("{} rows, in README.md beside this file", rows.len())))
+        })?;
+    }
+    if !report.skipped.is_empty() {
+        println!("skipped: {}", report.skipped.join(", "));
+    }
+    if report.failed.is_empty() {
+        return Ok(());
+    }
+    bail!("failed: {}", report.failed.join(", "))
+}
+
+/// Appends rows to today's report on this machine, which begins with the machine.
+fn keep(rows: &str) -> Result<()> {
+    let file = bench::folder()?.join("nightly.md");
+    let mut text = fs::read_to_string(&file).unwrap_or_default();
+    if text.is_empty() {
+        text = format!(
+            "# Nightly parts of {}\n\nCommand: `cargo xtask nightly`.\n\n{}\n\
+             | begun (UTC) | commit | part | result | seconds |\n\
+             | --- | --- | --- | --- | --- |\n",
+            machine::today(),
+            machine::facts()?
+        );
+    }
+    text.push_str(rows);
+    fs::write(&file, text).with_context(|| file.display().to_string())?;
+    println!("report: {}", file.display());
+    Ok(())
+}
+
+fn sweeps() -> Result<Outcome> {
     let ignored = suite::ignored_tests()?;
-    let tests = ignored.iter().filter(|test| test.name.contains("nightly")).count();
-    if tests == 0 {
-        return Ok("no test is marked `nightly`".to_owned());
+    if !ignored.iter().any(|test| test.name.contains("nightly")) {
+        bail!("no test is marked `nightly`");
     }
     let mut cargo = sh::cargo(&["test", "--release", "--workspace", "--no-fail-fast"]);
     cargo.args(packages::libpcap_features(&["framewalk/libpcap"]));
-    sh::run(cargo.args(["--", "--ignored", "nightly"]))?;
-    Ok(format!("{tests} tests passed"))
+    // one at a time and not captured: they print what they did, and watch their memory
+    cargo.args(["--", "--ignored", "--nocapture", "--test-threads=1", "nightly"]);
+    let mut said = Vec::new();
+    let (succeeded, totals) = suite::tee_totals(&mut cargo, |line| {
+        // a test's name stands before the first thing it prints
+        let line = line.rsplit(" ... ").next().unwrap_or(line);
+        if line.starts_with("sweep: ") || line.starts_with("peak memory: ") {
+            said.push(line.trim_start_matches("sweep: ").to_owned());
+        } else if line.starts_with("skipped: ") {
+            said.push(line.to_owned());
+        }
+    })?;
+    if !succeeded {
+        bail!("{} of {} tests", totals.failed, totals.failed + totals.passed);
+    }
+    let mut text = format!("{} tests passed", totals.passed);
+    for said in said {
+        let _ = write!(text, "; {said}");
+    }
+    Ok(Outcome::Done(text))
 }
 
 /// cargo-fuzz needs a nightly toolchain, so it goes through rustup's cargo, not this one.
@@ -106,16 +181,22 @@ fn cargo_fuzz(args: &[&str]) -> std::process::Command {
     command
 }
 
-fn fuzz_targets() -> Result<Vec<String>> {
+/// Every target, or those of them that were asked for.
+fn fuzz_targets(only: &[String]) -> Result<Vec<String>> {
     if !sh::has("cargo-fuzz") {
         bail!("cargo-fuzz is missing; type: cargo install cargo-fuzz && rustup install nightly");
     }
     let list = sh::output(&mut cargo_fuzz(&["list"]))?;
-    Ok(list.lines().map(str::to_owned).collect())
+    let all: Vec<String> = list.lines().map(str::to_owned).collect();
+    if let Some(unknown) = only.iter().find(|name| !all.contains(name)) {
+        bail!("there is no fuzz target {unknown}: {}", all.join(", "));
+    }
+    Ok(if only.is_empty() { all } else { only.to_vec() })
 }
 
-fn fuzz(target: &str, seconds: u64) -> Result<String> {
-    let total = format!("-max_total_time={seconds}");
-    sh::run(&mut cargo_fuzz(&["run", target, "--", &total, "-timeout=10", "-rss_limit_mb=2048"]))?;
-    Ok(format!("{seconds} s, no crash"))
+fn fuzz(target: &str, minutes: u64) -> Result<Outcome> {
+    let total = format!("-max_total_time={}", minutes * 60);
+    let args = ["run", target, "--", &total, "-timeout=10", "-rss_limit_mb=2048"];
+    sh::run(&mut cargo_fuzz(&args))?;
+    Ok(Outcome::Done(format!("{minutes} min, no crash, hang or growth beyond 2 GiB")))
 }

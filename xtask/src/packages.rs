@@ -57,6 +57,13 @@ pub(crate) const NEEDS: &[Need] = &[
         mark: "\"ip\"",
         present: || sh::has("ip"),
     },
+    Need {
+        name: "script",
+        package: "bsdutils",
+        serves: "tests of the step screen on a terminal of its own",
+        mark: "\"script\"",
+        present: || sh::has("script"),
+    },
 ];
 
 /// libpcap's headers: what the feature `libpcap` needs at build time.

@@ -41,11 +41,11 @@ pub(crate) struct Ignored {
 
 /// Sums of the closing lines of cargo's test programs.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Totals {
-    programs: u64,
-    passed: u64,
-    failed: u64,
-    ignored: u64,
+pub(crate) struct Totals {
+    pub(crate) programs: u64,
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+    pub(crate) ignored: u64,
 }
 
 impl Totals {
@@ -84,7 +84,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         cargo.args(["--ignored", "--test-threads=1", "privileged"]);
     }
     cargo.args(&args.args);
-    let (succeeded, totals) = tee_totals(&mut cargo)?;
+    let (succeeded, totals) = tee_totals(&mut cargo, |_| {})?;
     report(&totals, args.privileged)?;
     if !succeeded {
         bail!("tests failed; see the lines with FAILED above");
@@ -92,8 +92,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Runs cargo, passes its standard output through line by line, and adds the closing lines up.
-fn tee_totals(command: &mut Command) -> Result<(bool, Totals)> {
+/// Runs cargo, passes its standard output through line by line, shows each line to `look`, and
+/// adds the closing lines up.
+pub(crate) fn tee_totals(
+    command: &mut Command,
+    mut look: impl FnMut(&str),
+) -> Result<(bool, Totals)> {
     let shown = sh::line(command);
     eprintln!("$ {shown}");
     let mut child = command
@@ -107,6 +111,7 @@ fn tee_totals(command: &mut Command) -> Result<(bool, Totals)> {
         let line = String::from_utf8_lossy(&line);
         println!("{line}");
         totals.add(&line);
+        look(&line);
     }
     let status = child.wait().with_context(|| format!("waiting for `{shown}`"))?;
     Ok((status.success(), totals))

@@ -22,6 +22,16 @@ pub const WIRE: PortId = PortId(0);
 /// Guests, at most: a port is the wire's, one may be the host's.
 pub const GUESTS_MAX: usize = PORTS_MAX - 2;
 
+/// The buffers of a walk.
+pub const POOL: PoolConfig = PoolConfig {
+    slots: 512,
+    // the longest IP packet with headers and two tags: what offload can hand over
+    slot_frame_max: 65_536 + 32,
+    headroom: 64,
+    blocks: 8,
+    block_size: 512 * 1024,
+};
+
 /// The three switch types of Hyper-V.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum SwitchKind {
@@ -90,15 +100,18 @@ pub struct Plan {
 impl Plan {
     /// Wires the path. Frames come from `source`.
     pub fn build<T: Tracer>(&self, source: Source, tracer: T) -> anyhow::Result<Engine<T>> {
+        self.build_in(POOL, source, tracer)
+    }
+
+    /// The same with buffers of another size or number.
+    pub fn build_in<T: Tracer>(
+        &self,
+        pool: PoolConfig,
+        source: Source,
+        tracer: T,
+    ) -> anyhow::Result<Engine<T>> {
         self.check()?;
-        let pool = Pool::new(PoolConfig {
-            slots: 512,
-            // the longest IP packet with headers and two tags: what offload can hand over
-            slot_frame_max: 65_536 + 32,
-            headroom: 64,
-            blocks: 8,
-            block_size: 512 * 1024,
-        })?;
+        let pool = Pool::new(pool)?;
         let switch = Vswitch::new(self.switch_config(), random_key()).context("the switch")?;
         let host_ports = self.host_port().map_or(PortSet::EMPTY, PortSet::only);
         let config = EngineConfig { gro: self.gro, host_ports, ..EngineConfig::default() };
