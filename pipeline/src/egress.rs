@@ -1,7 +1,7 @@
 //! The second half of a poll: every frame of a burst goes where its decision says.
 //!
 //! A frame for one port, unchanged, is the common case: its place in the burst is noted for the
-//! port, and the port's sink reads it there when the burst is through. Everything else (floods,
+//! port, as part of a run of neighbours that go the same way, and the port's sink reads it there when the burst is through. Everything else (floods,
 //! mirrors, tags that change, drops) takes the frame out of the burst and is done at once, after
 //! what was noted for that port before it, so that every port sees its frames in order.
 
@@ -9,64 +9,74 @@ use crate::endpoint::Endpoint;
 use crate::engine::{Core, PortMode, WAITING_MAX};
 use skb::classify::push_mac_header;
 use skb::trace::Tracer;
-use skb::{BURST_MAX, DropReason, PortId, PortSet, Sink, Skb, Stage, Verdict};
-use vswitch::Decision;
+use skb::{BURST_MAX, DropReason, PORTS_MAX, PortId, PortSet, Run, Sink, Skb, Stage, Verdict};
+use vswitch::{Decision, Decisions, run_len};
 
-/// Places in a burst.
+/// By egress port, the frames of the burst at hand that go there and nowhere else.
 #[derive(Debug)]
 pub(crate) struct Picks {
-    places: [u8; BURST_MAX],
-    len: usize,
+    runs: Box<[[Run; BURST_MAX]; PORTS_MAX]>,
+    /// Runs and frames of each port.
+    counts: [(u8, u8); PORTS_MAX],
 }
 
 impl Picks {
-    pub(crate) const fn new() -> Self {
-        Self { places: [0; BURST_MAX], len: 0 }
+    pub(crate) fn new() -> Self {
+        let runs = Box::new([[Run::default(); BURST_MAX]; PORTS_MAX]);
+        Self { runs, counts: [(0, 0); PORTS_MAX] }
     }
 
     #[inline(always)]
-    fn push(&mut self, place: usize) {
-        // one place per frame of a burst: the list cannot be full
-        self.places[self.len & (BURST_MAX - 1)] = place as u8;
-        self.len += 1;
+    fn push(&mut self, port: PortId, run: Run) {
+        let port = port.index() % PORTS_MAX;
+        let (runs, frames) = &mut self.counts[port];
+        // at most one run per frame of a burst: the list cannot be full
+        self.runs[port][usize::from(*runs) % BURST_MAX] = run;
+        *runs += 1;
+        *frames += run.len;
     }
 
-    fn as_slice(&self) -> &[u8] {
-        &self.places[..self.len.min(BURST_MAX)]
+    /// The runs of `port`, in order, and how many frames they have.
+    fn of(&self, port: PortId) -> (&[Run], usize) {
+        let port = port.index() % PORTS_MAX;
+        let (runs, frames) = self.counts[port];
+        (&self.runs[port][..usize::from(runs).min(BURST_MAX)], usize::from(frames))
+    }
+
+    fn clear(&mut self, port: PortId) {
+        self.counts[port.index() % PORTS_MAX] = (0, 0);
     }
 }
 
 impl<T: Tracer> Core<T> {
     /// Sends every frame of the burst where its decision says; afterwards the burst owns nothing.
     #[inline]
-    pub(crate) fn carry_out(&mut self, source: usize, burst: &mut [Skb], decisions: &[Decision]) {
+    pub(crate) fn carry_out(&mut self, source: usize, burst: &mut [Skb], decisions: &Decisions) {
         let mut used = PortSet::EMPTY;
         let mut taken = 0_u64;
-        for place in 0..burst.len().min(decisions.len()) {
-            let decision = &decisions[place];
-            push_mac_header(&mut burst[place]);
-            let single = match decision.verdict {
-                Verdict::Forward(set) => set.single(),
-                _ => None,
-            };
-            match single {
-                Some(port)
-                    if decision.mirror.or(decision.retag).is_empty()
-                        && port.index() < self.ports.len() =>
-                {
-                    used = used.with(port);
-                    if T::ON {
-                        self.tracer.delivered(&self.pool, &burst[place], port);
-                    }
-                    if let Some(port) = self.ports.get_mut(port.index()) {
-                        port.picks.push(place);
+        let decided = burst.len().min(BURST_MAX);
+        for skb in &mut burst[..decided] {
+            push_mac_header(skb);
+        }
+        let plain = &decisions.plain()[..decided];
+        let mut at = 0;
+        while let Some(&port) = plain.get(at) {
+            if usize::from(port) < PORTS_MAX {
+                let len = run_len(&plain[at..]);
+                let (port, run) = (PortId(port), Run { start: at as u8, len: len as u8 });
+                used = used.with(port);
+                self.picks.push(port, run);
+                if T::ON {
+                    for skb in run.of(burst) {
+                        self.tracer.delivered(&self.pool, skb, port);
                     }
                 }
-                _ => {
-                    taken |= 1 << place;
-                    let skb = std::mem::replace(&mut burst[place], Skb::hollow());
-                    self.carry_out_rare(source, decision, skb, burst);
-                }
+                at += len;
+            } else {
+                taken |= 1 << at;
+                let skb = std::mem::replace(&mut burst[at], Skb::hollow());
+                self.carry_out_rare(source, &decisions.get(at), skb, burst);
+                at += 1;
             }
         }
         for port in used {
@@ -171,29 +181,32 @@ impl<T: Tracer> Core<T> {
     /// Hands the noted frames of the burst to a port's sink; the burst keeps its references.
     #[inline]
     fn flush(&mut self, source: usize, port: PortId, burst: &[Skb]) {
-        let Some(egress) = self.ports.get_mut(port.index()) else { return };
-        let noted = egress.picks.len;
-        if noted == 0 {
+        let (runs, frames) = self.picks.of(port);
+        if frames == 0 {
             return;
         }
-        let plain = egress.mode == PortMode::Drop && egress.endpoint.credit() >= noted;
-        if !plain {
-            return self.flush_limited(source, port, burst);
+        match self.ports.get_mut(port.index()) {
+            Some(egress) if egress.mode == PortMode::Drop && egress.endpoint.credit() >= frames => {
+                if self.config.host_ports.contains(port) {
+                    self.ledger.host += frames as u64;
+                }
+                egress.endpoint.deliver_runs(&mut self.pool, burst, runs, &mut self.ledger);
+                self.picks.clear(port);
+            }
+            _ => self.flush_limited(source, port, burst),
         }
-        if self.config.host_ports.contains(port) {
-            self.ledger.host += noted as u64;
-        }
-        let places = egress.picks.as_slice();
-        egress.endpoint.deliver_picks(&mut self.pool, burst, places, &mut self.ledger);
-        egress.picks.len = 0;
     }
 
-    /// The same frame by frame, for a port that may not have room for all.
+    /// The same frame by frame, for a port that may not have room for all, or does not exist.
     #[inline(never)]
     fn flush_limited(&mut self, source: usize, port: PortId, burst: &[Skb]) {
-        let picks = std::mem::replace(&mut self.ports[port.index()].picks, Picks::new());
-        for &place in picks.as_slice() {
-            let skb = self.pool.share(&burst[usize::from(place)]);
+        let mut runs = [Run::default(); BURST_MAX];
+        let noted = self.picks.of(port).0;
+        let runs = &mut runs[..noted.len()];
+        runs.copy_from_slice(noted);
+        self.picks.clear(port);
+        for skb in runs.iter().flat_map(|run| run.of(burst)) {
+            let skb = self.pool.share(skb);
             self.send(source, port, skb);
         }
     }

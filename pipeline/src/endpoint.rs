@@ -3,7 +3,7 @@
 
 use guest::{CountingSink, FrameDigest, SmolHost};
 use nic::{FileNic, Generator};
-use skb::{Ledger, Nic, Pool, Ring, RxStatus, Sink, Skb};
+use skb::{Ledger, Nic, Pool, Ring, Run, RxStatus, Sink, Skb};
 
 /// The far end of a port.
 #[derive(Debug)]
@@ -79,13 +79,13 @@ impl Sink for Endpoint {
     }
 
     #[inline]
-    fn deliver_picks(&mut self, pool: &mut Pool, burst: &[Skb], picks: &[u8], ledger: &mut Ledger) {
+    fn deliver_runs(&mut self, pool: &mut Pool, burst: &[Skb], runs: &[Run], ledger: &mut Ledger) {
         match self {
             Self::Sink(s) | Self::File(_, s) | Self::Generator(_, s) => {
-                s.deliver_picks(pool, burst, picks, ledger);
+                s.deliver_runs(pool, burst, runs, ledger);
             }
-            Self::Digest(s) => s.deliver_picks(pool, burst, picks, ledger),
-            Self::Host(host) => host.deliver_picks(pool, burst, picks, ledger),
+            Self::Digest(s) => s.deliver_runs(pool, burst, runs, ledger),
+            Self::Host(host) => host.deliver_runs(pool, burst, runs, ledger),
         }
     }
 }

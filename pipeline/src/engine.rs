@@ -11,11 +11,11 @@ use crate::endpoint::Endpoint;
 use crate::hist::StageHistograms;
 use driver::{Driver, gro};
 use skb::arch::ticks;
-use skb::classify::classify;
+use skb::classify::classify_burst;
 use skb::trace::Tracer;
 use skb::{Burst, Ledger, Nic, PORTS_MAX, Pool, PortId, PortSet, RxStatus, Skb, Stage};
 use std::collections::VecDeque;
-use vswitch::{Decision, Vswitch};
+use vswitch::{Decisions, Vswitch};
 
 /// What a port does with a frame that its sink has no room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,8 +50,6 @@ pub struct Port {
     pub(crate) waiting: VecDeque<(PortId, Skb)>,
     /// For which egress ports something waits.
     pub(crate) waiting_for: PortSet,
-    /// Frames of the burst at hand that go to this port and to no other.
-    pub(crate) picks: Picks,
     done: bool,
     /// Most references that ever waited here.
     pub(crate) waiting_high: usize,
@@ -66,7 +64,6 @@ impl Port {
             mode,
             waiting: VecDeque::with_capacity(WAITING_MAX),
             waiting_for: PortSet::EMPTY,
-            picks: Picks::new(),
             done: false,
             waiting_high: 0,
         }
@@ -129,7 +126,7 @@ pub struct Engine<T: Tracer> {
     core: Core<T>,
     hist: StageHistograms,
     burst: Box<Burst>,
-    decisions: Box<[Decision; skb::BURST_MAX]>,
+    decisions: Box<Decisions>,
     now_ms: u64,
 }
 
@@ -140,6 +137,7 @@ pub(crate) struct Core<T: Tracer> {
     pub(crate) switch: Vswitch,
     pub(crate) ports: Vec<Port>,
     pub(crate) ledger: Ledger,
+    pub(crate) picks: Picks,
     pub(crate) tracer: T,
     pub(crate) config: EngineConfig,
 }
@@ -164,12 +162,13 @@ impl<T: Tracer> Engine<T> {
         if ports.len() > PORTS_MAX {
             return Err(TooManyPorts { ports: ports.len() });
         }
-        let core = Core { pool, switch, ports, ledger: Ledger::default(), tracer, config };
+        let (ledger, picks) = (Ledger::default(), Picks::new());
+        let core = Core { pool, switch, ports, ledger, picks, tracer, config };
         Ok(Self {
             core,
             hist: StageHistograms::default(),
             burst: Box::new(Burst::new()),
-            decisions: Box::new([Decision::default(); skb::BURST_MAX]),
+            decisions: Box::default(),
             now_ms: 0,
         })
     }
@@ -295,9 +294,11 @@ impl<T: Tracer> Engine<T> {
             }
         }
         stamps[2] = ticks();
-        for skb in built {
-            classify(pool, skb);
-            tracer.stage(Stage::Skb, pool, skb);
+        classify_burst(pool, built);
+        if T::ON {
+            for skb in built {
+                tracer.stage(Stage::Skb, pool, skb);
+            }
         }
         if config.gro {
             gro::merge_burst(pool, &mut self.burst, ledger);
@@ -305,9 +306,9 @@ impl<T: Tracer> Engine<T> {
         stamps[3] = ticks();
         let burst =
             if self.core.config.gro { &mut self.burst[..] } else { ring.oldest_mut(harvested) };
-        decide(&mut self.core, burst, &mut self.decisions[..], &mut self.now_ms);
+        decide(&mut self.core, burst, &mut self.decisions, &mut self.now_ms);
         stamps[4] = ticks();
-        self.core.carry_out(index, burst, &self.decisions[..]);
+        self.core.carry_out(index, burst, &self.decisions);
         stamps[5] = ticks();
         if self.core.config.gro {
             self.burst.clear();
@@ -334,17 +335,10 @@ impl<T: Tracer> Engine<T> {
         let Core { ports, pool, ledger, tracer, .. } = &mut self.core;
         let Port { endpoint, driver, .. } = &mut ports[index];
         let ring = driver.ring_mut();
-        if !T::ON {
-            return endpoint.rx(pool, ring, budget, ledger);
-        }
-        let mut status = RxStatus::Idle;
-        for _ in 0..budget {
-            let before = ring.len();
-            status = endpoint.rx(pool, ring, 1, ledger);
-            if ring.len() == before {
-                break;
-            }
-            if let Some(desc) = ring.newest() {
+        let before = ring.len();
+        let status = endpoint.rx(pool, ring, budget, ledger);
+        if T::ON {
+            for desc in ring.newest(ring.len() - before) {
                 tracer.arrived(pool, desc);
             }
         }
@@ -360,7 +354,7 @@ impl<T: Tracer> Engine<T> {
 fn decide<T: Tracer>(
     core: &mut Core<T>,
     burst: &[Skb],
-    decisions: &mut [Decision],
+    decisions: &mut Decisions,
     now_ms: &mut u64,
 ) {
     let Core { switch, pool, tracer, .. } = core;
@@ -369,13 +363,10 @@ fn decide<T: Tracer>(
     {
         *now_ms = (*now_ms).max(last.time_ns.max(0) as u64 / 1_000_000);
     }
-    if !T::ON {
-        switch.forward_burst(pool, burst, *now_ms, &mut decisions[..burst.len()]);
-        return;
-    }
-    for (skb, decision) in burst.iter().zip(decisions) {
-        let one = std::slice::from_mut(decision);
-        switch.forward_burst(pool, std::slice::from_ref(skb), *now_ms, one);
-        tracer.verdict(pool, skb, &decision.verdict);
+    switch.forward_burst(pool, burst, *now_ms, decisions);
+    if T::ON {
+        for (place, skb) in burst.iter().enumerate() {
+            tracer.verdict(pool, skb, &decisions.get(place).verdict);
+        }
     }
 }

@@ -34,7 +34,7 @@ pub struct Driver {
 }
 
 /// Entries of an rx ring unless asked otherwise.
-pub const RX_RING_DEFAULT: usize = 128;
+pub const RX_RING_DEFAULT: usize = 64;
 
 impl Driver {
     /// A queue with `ring_slots` descriptors (rounded up to a power of two) and a poll budget of

@@ -2,7 +2,7 @@
 //! wire that is not there.
 
 use crate::digest::{Digest, NoDigest};
-use skb::{Burst, Ledger, Pool, Sink, Skb};
+use skb::{Burst, Ledger, Pool, Run, Sink, Skb};
 
 /// Counts frames and bytes delivered to one port, and with a [`Digest`] also what they were.
 ///
@@ -38,29 +38,51 @@ impl<D: Digest> CountingSink<D> {
         self.digest.value()
     }
 
-    #[inline(always)]
-    fn see(&mut self, pool: &Pool, skb: &Skb) {
-        let frame = pool.frame(skb);
-        let behind = if skb.is_linear() { 0 } else { pool.frags_len(skb) };
-        self.bytes += (frame.len() + behind) as u64;
-        if D::ON {
-            if behind == 0 {
-                self.digest.frame(frame);
-            } else {
+    /// Looks at frames.
+    #[inline]
+    fn see(&mut self, pool: &Pool, mut skbs: &[Skb]) {
+        while !skbs.is_empty() {
+            skbs = &skbs[self.see_linear(pool, skbs)..];
+            if let Some((skb, rest)) = skbs.split_first() {
                 self.see_joined(pool, skb);
+                skbs = rest;
             }
         }
+    }
+
+    /// Looks at frames up to the first super-frame; how many. A function of its own, so that the
+    /// sums stay in registers.
+    #[inline(never)]
+    fn see_linear(&mut self, pool: &Pool, skbs: &[Skb]) -> usize {
+        let (mut count, mut bytes, mut digest) = (0, 0, std::mem::take(&mut self.digest));
+        for skb in skbs {
+            if !skb.is_linear() {
+                break;
+            }
+            let frame = pool.frame(skb);
+            bytes += frame.len();
+            if D::ON {
+                digest.frame(frame);
+            }
+            count += 1;
+        }
+        self.bytes += bytes as u64;
+        self.digest = digest;
+        count
     }
 
     /// A super-frame has the digest of the one frame it stands for, whatever pieces it lies in.
     #[cold]
     fn see_joined(&mut self, pool: &Pool, skb: &Skb) {
-        self.joined.clear();
-        self.joined.extend_from_slice(pool.frame(skb));
-        for piece in pool.frags(skb) {
-            self.joined.extend_from_slice(piece);
+        self.bytes += (pool.frame(skb).len() + pool.frags_len(skb)) as u64;
+        if D::ON {
+            self.joined.clear();
+            self.joined.extend_from_slice(pool.frame(skb));
+            for piece in pool.frags(skb) {
+                self.joined.extend_from_slice(piece);
+            }
+            self.digest.frame(&self.joined);
         }
-        self.digest.frame(&self.joined);
     }
 }
 
@@ -71,28 +93,27 @@ impl<D: Digest> Sink for CountingSink<D> {
 
     #[inline]
     fn deliver(&mut self, pool: &mut Pool, skb: Skb, ledger: &mut Ledger) {
-        self.see(pool, &skb);
+        self.see(pool, std::slice::from_ref(&skb));
         self.frames += 1;
         ledger.delivered += 1;
         pool.free(skb);
     }
 
     #[inline]
-    fn deliver_picks(&mut self, pool: &mut Pool, burst: &[Skb], picks: &[u8], ledger: &mut Ledger) {
-        for &place in picks {
-            if let Some(skb) = burst.get(usize::from(place)) {
-                self.see(pool, skb);
-            }
+    fn deliver_runs(&mut self, pool: &mut Pool, burst: &[Skb], runs: &[Run], ledger: &mut Ledger) {
+        let mut frames = 0;
+        for run in runs {
+            let run = run.of(burst);
+            self.see(pool, run);
+            frames += run.len() as u64;
         }
-        self.frames += picks.len() as u64;
-        ledger.delivered += picks.len() as u64;
+        self.frames += frames;
+        ledger.delivered += frames;
     }
 
     #[inline]
     fn deliver_burst(&mut self, pool: &mut Pool, burst: &mut Burst, ledger: &mut Ledger) {
-        for skb in burst.iter() {
-            self.see(pool, skb);
-        }
+        self.see(pool, burst);
         let count = burst.len() as u64;
         self.frames += count;
         ledger.delivered += count;

@@ -37,47 +37,47 @@ impl Digest for NoDigest {
 
 /// A checksum over frames that depends on every byte, every frame length and the order of frames.
 ///
-/// Not a hash: a multilinear sum, eight multiply-adds for a minimum frame, so that a switch can
-/// be measured with it on. A frame's words are its little-endian 64-bit words in blocks of four;
-/// the last block is the frame's last 32 bytes, overlapping the one before (a frame under 32 bytes
-/// is padded with zeros to one block). Then, all modulo 2^64 and with the constants below,
-/// `frame = ((len * K0 + block_0) * K1 + block_1) * K1 + ...` where
-/// `block = w0 * M0 + w1 * M1 + w2 * M2 + w3 * M3`, and with `state` starting at 0
-/// `state = (rotl(state, 5) ^ frame) * K0`. All constants are odd: one changed word always shows.
-/// The multiplication does not commute with the rotation, so exchanging two frames shows. A
-/// checksum is per port: what matters is the order in which one port was served.
+/// Not a hash: multiply-adds, six for a minimum frame, so that a switch can be measured with it
+/// on. A frame's words are its little-endian 64-bit words in blocks of four; the last block is the
+/// frame's last 32 bytes, overlapping the one before (a frame under 32 bytes is padded with zeros
+/// to one block). With all arithmetic modulo 2^64 and `K` as below, four lanes start at 0 but for
+/// the first, which starts at the frame's length; each block makes `lane_i = lane_i * K + word_i`
+/// of them; then `frame` is the exclusive or of all `rotl(lane_i, 16 * i)`, and with `state`
+/// starting at 0 `state = (rotl(state, 5) ^ frame) * K`. `K` is odd: one changed word always shows.
+/// Neither multiplication nor exclusive or commutes with a rotation, so exchanging two words or two
+/// frames shows. A checksum is per port: what matters is the order in which one port was served.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FrameDigest {
     state: u64,
 }
 
-/// The golden ratio's 64 bits, then digits of pi (fraction, as in Blowfish's tables), made odd.
-const K0: u64 = 0x9e37_79b9_7f4a_7c15;
-const K1: u64 = 0x243f_6a88_85a3_08d3;
-const M: [u64; 4] =
-    [0x1319_8a2e_0370_7345, 0xa409_3822_299f_31d1, 0x082e_fa98_ec4e_6c89, 0x4528_21e6_38d0_1377];
-const BLOCK: usize = 32;
+/// The golden ratio's first 64 bits.
+const K: u64 = 0x9e37_79b9_7f4a_7c15;
+const LANES: usize = 4;
+const BLOCK: usize = LANES * size_of::<u64>();
 
 impl Digest for FrameDigest {
     const ON: bool = true;
 
     #[inline(always)]
     fn frame(&mut self, bytes: &[u8]) {
-        let sum = match bytes.last_chunk::<BLOCK>() {
+        let mut lanes = [bytes.len() as u64, 0, 0, 0];
+        match bytes.last_chunk::<BLOCK>() {
             Some(last) => {
-                let mut sum = (bytes.len() as u64).wrapping_mul(K0);
                 let mut rest = bytes;
                 while let Some((head, tail)) = rest.split_first_chunk::<BLOCK>()
                     && !tail.is_empty()
                 {
-                    sum = block(sum, head);
+                    block(&mut lanes, head);
                     rest = tail;
                 }
-                block(sum, last)
+                block(&mut lanes, last);
             }
-            None => short(bytes),
-        };
-        self.state = chain(self.state, sum);
+            None => lanes = short(lanes, bytes),
+        }
+        let [zero, one, two, three] = lanes;
+        let frame = zero ^ one.rotate_left(16) ^ two.rotate_left(32) ^ three.rotate_left(48);
+        self.state = (self.state.rotate_left(5) ^ frame).wrapping_mul(K);
     }
 
     fn value(&self) -> Option<u64> {
@@ -86,25 +86,19 @@ impl Digest for FrameDigest {
 }
 
 #[inline(always)]
-fn block(sum: u64, block: &[u8; BLOCK]) -> u64 {
-    let mut next = sum.wrapping_mul(K1);
-    for (word, multiplier) in block.chunks_exact(8).zip(M) {
+fn block(lanes: &mut [u64; LANES], block: &[u8; BLOCK]) {
+    for (lane, word) in lanes.iter_mut().zip(block.chunks_exact(size_of::<u64>())) {
         let word = word.first_chunk().copied().unwrap_or_default();
-        next = next.wrapping_add(u64::from_le_bytes(word).wrapping_mul(multiplier));
+        *lane = lane.wrapping_mul(K).wrapping_add(u64::from_le_bytes(word));
     }
-    next
 }
 
 #[inline(never)]
-fn short(bytes: &[u8]) -> u64 {
+fn short(mut lanes: [u64; LANES], bytes: &[u8]) -> [u64; LANES] {
     let mut padded = [0; BLOCK];
     padded[..bytes.len()].copy_from_slice(bytes);
-    block((bytes.len() as u64).wrapping_mul(K0), &padded)
-}
-
-#[inline(always)]
-fn chain(state: u64, frame: u64) -> u64 {
-    (state.rotate_left(5) ^ frame).wrapping_mul(K0)
+    block(&mut lanes, &padded);
+    lanes
 }
 
 /// A digest over a byte stream, however it is cut into pieces: XXH3 of all its bytes.
@@ -148,17 +142,17 @@ mod tests {
                 Some(last) => last.resize(32, 0),
                 None => blocks.push(vec![0; 32]),
             }
-            let mut sum = frame.len() as u128 * u128::from(K0) % MODULUS;
+            let k = u128::from(K);
+            let mut lanes = [frame.len() as u128, 0, 0, 0];
             for block in blocks {
-                sum = sum * u128::from(K1) % MODULUS;
-                for (i, m) in M.iter().enumerate() {
-                    let word = block[i * 8..][..8].iter().rev();
-                    let word = word.fold(0_u128, |w, b| w << 8 | u128::from(*b));
-                    sum = (sum + word * u128::from(*m)) % MODULUS;
+                for (lane, word) in lanes.iter_mut().zip(block.chunks(8)) {
+                    let word = word.iter().rev().fold(0_u128, |w, b| w << 8 | u128::from(*b));
+                    *lane = (*lane * k + word) % MODULUS;
                 }
             }
-            state = state.rotate_left(5) ^ sum as u64;
-            state = (u128::from(state) * u128::from(K0) % MODULUS) as u64;
+            let turned = (0..).zip(lanes).map(|(i, lane)| (lane as u64).rotate_left(16 * i));
+            state = state.rotate_left(5) ^ turned.fold(0, |sum, lane| sum ^ lane);
+            state = (u128::from(state) * k % MODULUS) as u64;
         }
         state
     }

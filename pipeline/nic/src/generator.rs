@@ -102,27 +102,26 @@ impl Nic for Generator {
         if self.left == 0 || self.templates.is_empty() {
             return RxStatus::Done;
         }
-        let want = (budget.min(ring.room()) as u64).min(self.left);
-        let (mut id, mut time_ns) = (self.id, self.time_ns);
+        let mut want = (budget as u64).min(self.left) as usize;
         let mut made = 0;
-        while made < want {
-            let template = &self.templates[self.next];
-            let Some(mut desc) = pool.lend_template(template) else { break };
-            self.next += 1;
+        while want > 0 {
+            let templates = &self.templates[self.next..];
+            let places = ring.vacant_mut(want);
+            let Self { id, time_ns, gap_ns, .. } = *self;
+            let lent = pool.lend_templates(templates, places, id + 1, time_ns + gap_ns, gap_ns);
+            if lent == 0 {
+                break;
+            }
+            ring.produce(lent);
+            self.id += lent as u64;
+            self.time_ns += gap_ns * lent as i64;
+            self.next += lent;
             if self.next == self.templates.len() {
                 self.next = 0;
             }
-            made += 1;
-            id += 1;
-            time_ns += self.gap_ns;
-            desc.id = id;
-            desc.time_ns = time_ns;
-            if let Err(desc) = ring.push(desc) {
-                pool.free_desc(desc);
-                break;
-            }
+            want -= lent;
+            made += lent as u64;
         }
-        (self.id, self.time_ns) = (id, time_ns);
         self.left -= made;
         ledger.frames_in += made;
         if made > 0 { RxStatus::Active } else { RxStatus::Idle }

@@ -28,6 +28,24 @@ pub trait Nic {
     ) -> RxStatus;
 }
 
+/// Neighbours in a burst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Run {
+    /// Place of the first.
+    pub start: u8,
+    /// How many.
+    pub len: u8,
+}
+
+impl Run {
+    /// The frames it names; none where the burst does not have them all.
+    #[inline(always)]
+    pub fn of(self, burst: &[Skb]) -> &[Skb] {
+        let start = usize::from(self.start);
+        burst.get(start..start + usize::from(self.len)).unwrap_or_default()
+    }
+}
+
 /// The receiving side of a port: a guest, a wire, a file.
 pub trait Sink {
     /// How many frames [`deliver`](Self::deliver) will take now; the credit the port publishes.
@@ -41,14 +59,12 @@ pub trait Sink {
         let _ = (pool, ledger);
     }
 
-    /// Takes the frames at the places `picks` of `burst`, in that order, counting them. The caller
-    /// keeps its references; a sink that needs a frame for longer shares it.
-    fn deliver_picks(&mut self, pool: &mut Pool, burst: &[Skb], picks: &[u8], ledger: &mut Ledger) {
-        for &place in picks {
-            if let Some(skb) = burst.get(usize::from(place)) {
-                let shared = pool.share(skb);
-                self.deliver(pool, shared, ledger);
-            }
+    /// Takes the frames of `burst` that `runs` name, in order, counting them. The caller keeps its
+    /// references; a sink that needs a frame for longer shares it.
+    fn deliver_runs(&mut self, pool: &mut Pool, burst: &[Skb], runs: &[Run], ledger: &mut Ledger) {
+        for skb in runs.iter().flat_map(|run| run.of(burst)) {
+            let shared = pool.share(skb);
+            self.deliver(pool, shared, ledger);
         }
         self.flush(pool, ledger);
     }

@@ -28,7 +28,7 @@ mod skbuff;
 pub mod trace;
 mod verdict;
 
-pub use edge::{Nic, RxStatus, Sink};
+pub use edge::{Nic, Run, RxStatus, Sink};
 pub use ledger::{Imbalance, Ledger};
 pub use linktype::LinkType;
 pub use mac::MacAddr;

@@ -77,13 +77,22 @@ pub fn locate(linktype: LinkType, bytes: &[u8]) -> Located {
     }
 }
 
+/// Whether a frame begins like most: untagged IPv4 with a 20-byte header that is no fragment, and
+/// at least one byte behind it.
+#[inline(always)]
+pub(crate) fn is_plain_ipv4(head: &[u8; 35]) -> bool {
+    // more fragments, fragment offset
+    const FRAGMENT: u16 = u16::from_le_bytes([0x3f, 0xff]);
+    let fragment = u16::from_le_bytes([head[20], head[21]]);
+    [head[12], head[13]] == [0x08, 0x00] && head[14] == 0x45 && fragment & FRAGMENT == 0
+}
+
 /// Locates in an Ethernet frame.
 #[inline]
 pub fn locate_ethernet(bytes: &[u8]) -> Located {
     // Most frames: untagged IPv4 with a 20-byte header that is no fragment.
-    if let Some(head) = bytes.first_chunk::<35>()
-        && [head[12], head[13], head[14]] == [0x08, 0x00, 0x45]
-        && u16::from_be_bytes([head[20], head[21]]) & 0x3fff == 0
+    if let Some(head) = bytes.first_chunk()
+        && is_plain_ipv4(head)
     {
         return Located {
             ethertype: 0x0800,

@@ -79,6 +79,22 @@ impl Ring {
         Ok(())
     }
 
+    /// Room for at most `most` more entries, side by side, to write in place; what is there is
+    /// stale. They enter the ring with [`produce`](Self::produce).
+    #[inline]
+    pub fn vacant_mut(&mut self, most: usize) -> &mut [RxDesc] {
+        let start = (self.tail & self.mask) as usize;
+        let to_end = self.entries.len() - start;
+        let count = most.min(self.room()).min(to_end);
+        &mut self.entries[start..start + count]
+    }
+
+    /// Appends the first `count` entries that [`vacant_mut`](Self::vacant_mut) showed.
+    #[inline]
+    pub fn produce(&mut self, count: usize) {
+        self.tail = self.tail.wrapping_add(count.min(self.room()) as u32);
+    }
+
     /// Takes the oldest.
     #[inline]
     pub fn pop(&mut self) -> Option<RxDesc> {
@@ -112,10 +128,11 @@ impl Ring {
         self.head = self.head.wrapping_add(count.min(self.len()) as u32);
     }
 
-    /// The newest, left in place.
-    pub fn newest(&self) -> Option<&RxDesc> {
-        let last = (self.tail.wrapping_sub(1) & self.mask) as usize;
-        if self.is_empty() { None } else { self.entries.get(last) }
+    /// The `count` newest, oldest first, left in place.
+    pub fn newest(&self, count: usize) -> impl Iterator<Item = &RxDesc> {
+        let count = count.min(self.len()) as u32;
+        let place = |back| (self.tail.wrapping_sub(back) & self.mask) as usize;
+        (1..=count).rev().filter_map(move |back| self.entries.get(place(back)))
     }
 
     /// The oldest, left in place.
@@ -148,7 +165,8 @@ mod tests {
         assert_eq!(ring.push(desc(9)).unwrap_err().id, 9);
         assert_eq!(id(ring.pop().as_ref()), Some(0));
         ring.push(desc(9)).unwrap();
-        assert_eq!(id(ring.newest()), Some(9));
+        assert_eq!(ring.newest(2).map(|d| d.id).collect::<Vec<_>>(), [3, 9]);
+        assert_eq!(ring.newest(9).count(), 4);
         assert_eq!(Ring::default().push(desc(1)).unwrap_err().id, 1, "an empty ring is full");
     }
 

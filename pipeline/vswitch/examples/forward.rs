@@ -7,7 +7,8 @@
 #![allow(clippy::print_stdout)]
 
 use framewalk_vswitch::fdb::{CAPACITY_MAX, FdbConfig, HashKey};
-use framewalk_vswitch::{Decision, PortConfig, SwitchConfig, Vswitch};
+use framewalk_vswitch::{Decisions, PortConfig, SwitchConfig, Vswitch};
+use skb::classify::classify;
 use skb::{BURST_MAX, DropReason, Pool, PoolConfig, PortId, Skb, Verdict};
 use std::time::Instant;
 
@@ -42,7 +43,7 @@ fn row(macs: usize) -> (f64, u64) {
     let mut switch = Vswitch::new(config, HashKey::new([5, 6])).expect("a valid configuration");
     let config = PoolConfig { slots: SLOTS, slot_frame_max: 64, ..PoolConfig::default() };
     let mut pool = Pool::new(config).expect("a small pool");
-    let mut out = [Decision::default(); BURST_MAX];
+    let mut out = Decisions::new();
     for first in (0..macs).step_by(SLOTS) {
         let stations: Vec<usize> = (first..macs.min(first + SLOTS)).collect();
         let skbs = frames(&mut pool, stations.iter().map(|&n| (n ^ 1, n)));
@@ -75,7 +76,9 @@ fn frames(pool: &mut Pool, pairs: impl Iterator<Item = (usize, usize)>) -> Vec<S
         bytes[6..12].copy_from_slice(&mac(src));
         bytes[12..14].copy_from_slice(&[8, 0]);
         let desc = pool.commit(slot, 60, PortId((src & 1) as u8)).expect("60 bytes fit");
-        pool.build_skb(desc)
+        let mut skb = pool.build_skb(desc);
+        classify(pool, &mut skb);
+        skb
     };
     pairs.map(frame).collect()
 }
@@ -86,12 +89,12 @@ fn free(pool: &mut Pool, skbs: Vec<Skb>) {
     }
 }
 
-fn run(switch: &mut Vswitch, pool: &Pool, skbs: &[Skb], out: &mut [Decision]) -> u64 {
+fn run(switch: &mut Vswitch, pool: &Pool, skbs: &[Skb], out: &mut Decisions) -> u64 {
     let mut forwarded = 0;
     for burst in skbs.chunks(BURST_MAX) {
         let decided = switch.forward_burst(pool, burst, 1_000_000, out);
-        for decision in &out[..decided] {
-            forwarded += u64::from(decision.verdict != Verdict::Drop(DropReason::Policy));
+        for place in 0..decided {
+            forwarded += u64::from(out.get(place).verdict != Verdict::Drop(DropReason::Policy));
         }
     }
     forwarded

@@ -24,6 +24,7 @@
 #![deny(missing_docs)]
 
 mod config;
+mod decision;
 mod egress;
 pub mod fdb;
 mod graph;
@@ -41,9 +42,10 @@ pub use config::{
     FarEnd, MirrorDirection, MirrorSession, PortConfig, PortRole, SwitchConfig, SwitchType,
     UnknownUnicast,
 };
+pub use decision::{Decision, Decisions, run_len};
 pub use egress::EgressDrop;
 pub use graph::{Edge, EdgeKind, Graph, Node};
 pub use host::HostAccess;
 pub use stats::{PortStats, SwitchStats, VlanStats};
-pub use switch::{Decision, Vswitch};
+pub use switch::Vswitch;
 pub use validate::ConfigError;

@@ -66,6 +66,17 @@ impl SwitchStats {
         }
     }
 
+    /// Counts frames that came in.
+    #[inline]
+    pub(crate) fn received(&mut self, port: PortId, vid: u16, frames: u64, bytes: u64) {
+        let vlan = &mut self.vlans[usize::from(vid)];
+        vlan.frames += frames;
+        vlan.bytes += bytes;
+        let port = &mut self.ports[port.index() % PORTS_MAX];
+        port.rx_frames += frames;
+        port.rx_bytes += bytes;
+    }
+
     /// Counts of `port`; zeros if the switch has no such port.
     pub fn port(&self, port: PortId) -> PortStats {
         match (self.ports.get(port.index()), self.tx.get(port.index())) {

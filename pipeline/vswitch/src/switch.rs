@@ -1,39 +1,17 @@
 //! The switch: one decision per frame.
 
 use crate::config::{PortConfig, SwitchConfig, UnknownUnicast};
-use crate::fdb::{Fdb, FdbKey, HashKey, MAC_BITS, Tick};
+use crate::decision::{Decision, Decisions, run_len};
+use crate::fdb::{Fdb, FdbKey, GROUP_BIT, HashKey, MAC_BITS, Probe, Tick};
 use crate::guard;
 use crate::stats::{SwitchStats, Tx};
 use crate::table::{Lane, MirrorLane, Tables};
 use crate::validate::{ConfigError, check};
 use crate::vlan::{Refused, Tag, TagAction, Tpid, VlanMode, be16, classify, egress_action, tag_of};
-use skb::{DropReason, LinkType, MacAddr, PORTS_MAX, Pool, PortId, PortSet, Skb, Verdict};
-
-/// What the switch decided for one frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Decision {
-    /// Where it goes, or why nowhere.
-    pub verdict: Verdict,
-    /// Ports that get a reference because they are the end of a mirror session; never those of
-    /// the verdict. Send them through [`Vswitch::egress_mirror`].
-    pub mirror: PortSet,
-    /// Those ports of the verdict at which the frame's tag must change. Send their references
-    /// through [`Vswitch::egress`]; the others go out as they are.
-    pub retag: PortSet,
-}
-
-impl Decision {
-    const fn drop(reason: DropReason) -> Self {
-        Self { verdict: Verdict::Drop(reason), mirror: PortSet::EMPTY, retag: PortSet::EMPTY }
-    }
-}
-
-impl Default for Decision {
-    /// Dropped by policy: what a place holds before the switch wrote to it.
-    fn default() -> Self {
-        Self::drop(DropReason::Policy)
-    }
-}
+use skb::classify::ETH_HLEN;
+use skb::{
+    BURST_MAX, DropReason, LinkType, MacAddr, PORTS_MAX, Pool, PortId, PortSet, Skb, Verdict,
+};
 
 /// A frame that passed the ingress policies.
 struct Admitted {
@@ -118,131 +96,140 @@ impl Vswitch {
     /// Decides for every frame of a burst, in order; each sees what the ones before it taught.
     ///
     /// `now_ms` is coarse time of any clock that keeps to one unit, once per burst. Frames are
-    /// read from their MAC header on and not changed. Decides for as many frames as `out` has
-    /// places and returns how many those were.
+    /// read from their MAC header on and not changed. Decides for at most [`BURST_MAX`] frames
+    /// and returns for how many.
     pub fn forward_burst(
         &mut self,
         pool: &Pool,
         burst: &[Skb],
         now_ms: u64,
-        out: &mut [Decision],
+        out: &mut Decisions,
     ) -> usize {
         let now = Tick::from_ms(now_ms);
         self.fdb.sweep(now);
-        let decided = burst.len().min(out.len());
-        let (mut burst, mut out) = (&burst[..decided], &mut out[..decided]);
-        while let Some(first) = burst.first() {
-            let ingress = first.ingress;
-            let len = burst.iter().take_while(|skb| skb.ingress == ingress).count();
-            let (run, rest) = burst.split_at(len);
-            let (places, rest_out) = out.split_at_mut(len);
-            self.forward_run(pool, run, now, places);
-            (burst, out) = (rest, rest_out);
-        }
-        decided
-    }
-
-    /// Decides for frames of one ingress port.
-    fn forward_run(&mut self, pool: &Pool, run: &[Skb], now: Tick, out: &mut [Decision]) {
-        let Some(ingress) = run.first().map(|skb| skb.ingress) else { return };
-        let lane = self.tables.lanes.get(ingress.index()).copied().unwrap_or_default();
-        if !lane.present {
-            self.stats.unknown_ingress += run.len() as u64;
-            out.fill(Decision::drop(DropReason::Policy));
-            return;
-        }
+        let burst = &burst[..burst.len().min(BURST_MAX)];
         if self.fdb.wants_prefetch() {
-            self.prefetch(pool, run, lane.pvid);
+            self.prefetch(pool, burst);
         }
-        let mut bytes = 0;
         let mut at = 0;
-        while let (Some(rest), Some(places)) = (run.get(at..), out.get_mut(at..))
-            && !rest.is_empty()
-        {
-            let (count, plain_bytes) =
-                if lane.fast { self.forward_plain(pool, &lane, rest, now, places) } else { (0, 0) };
-            bytes += plain_bytes;
-            if let (Some(skb), Some(place)) = (rest.get(count), places.get_mut(count)) {
-                bytes += u64::from(skb.origlen);
-                *place = self.forward_any(&lane, skb, pool.frame(skb), now);
-            }
-            at += count + 1;
-        }
-        let port = &mut self.stats.ports[ingress.index()];
-        port.rx_frames += run.len() as u64;
-        port.rx_bytes += bytes;
-    }
-
-    fn prefetch(&self, pool: &Pool, run: &[Skb], pvid: u16) {
-        for skb in run {
-            if let Some((dst, src, _)) = header(pool.frame(skb)) {
-                self.fdb.prefetch(FdbKey::from_bits(pvid, src));
-                self.fdb.prefetch(FdbKey::from_bits(pvid, dst));
+        while let Some(first) = burst.get(at) {
+            let lane = self.tables.lanes.get(first.ingress.index()).copied().unwrap_or_default();
+            let plain =
+                if lane.fast { self.forward_plain(pool, &lane, burst, at, now, out) } else { 0 };
+            at += plain;
+            if let Some(skb) = burst.get(at)
+                && skb.ingress == first.ingress
+            {
+                out.set(at, self.forward_one(pool, skb, now));
+                at += 1;
             }
         }
+        burst.len()
     }
 
-    /// The fast path: untagged frames from a known station to another known one, until one that
-    /// is anything else. Writes nothing but decisions and counts; how many, and their bytes.
+    /// Decides for one frame by the whole rules.
+    fn forward_one(&mut self, pool: &Pool, skb: &Skb, now: Tick) -> Decision {
+        let lane = self.tables.lanes.get(skb.ingress.index()).copied().unwrap_or_default();
+        if !lane.present {
+            self.stats.unknown_ingress += 1;
+            return Decision::drop(DropReason::Policy);
+        }
+        let port = &mut self.stats.ports[skb.ingress.index()];
+        port.rx_frames += 1;
+        port.rx_bytes += u64::from(skb.origlen);
+        self.forward_any(&lane, skb, pool.frame(skb), now)
+    }
+
+    fn prefetch(&self, pool: &Pool, burst: &[Skb]) {
+        for skb in burst {
+            let lane = self.tables.lanes.get(skb.ingress.index());
+            if let (Some(lane), Some((dst, src))) = (lane, header(pool.frame(skb))) {
+                self.fdb.prefetch(FdbKey::from_bits(lane.pvid, src));
+                self.fdb.prefetch(FdbKey::from_bits(lane.pvid, dst));
+            }
+        }
+    }
+
+    /// The fast path: untagged frames of one port from a known station to another known one, from
+    /// `at` on until one that is anything else. Writes decisions and counts, nothing else; how
+    /// many.
     fn forward_plain(
+        &mut self,
+        pool: &Pool,
+        lane: &Lane,
+        burst: &[Skb],
+        at: usize,
+        now: Tick,
+        out: &mut Decisions,
+    ) -> usize {
+        let ingress = burst.get(at).map(|skb| skb.ingress);
+        let mut next = at;
+        while let (Some(run), Some(places)) = (burst.get(next..), out.plain.get_mut(next..)) {
+            if !lane.plain.is_empty() {
+                next += self.forward_at_home(pool, lane, run, now, places);
+            }
+            let same_port = burst.get(next).filter(|skb| Some(skb.ingress) == ingress);
+            let Some(skb) = same_port else { break };
+            let Some(decision) = self.forward_near(pool, lane, skb, now) else { break };
+            out.set(next, decision);
+            next += 1;
+        }
+        next - at
+    }
+
+    /// As long as entries are near their homes and the ports take frames as they are.
+    fn forward_at_home(
         &mut self,
         pool: &Pool,
         lane: &Lane,
         run: &[Skb],
         now: Tick,
-        out: &mut [Decision],
-    ) -> (usize, u64) {
-        let Some(ingress) = run.first().map(|skb| skb.ingress) else { return (0, 0) };
+        places: &mut [u8],
+    ) -> usize {
+        let Some(ingress) = run.first().map(|skb| skb.ingress) else { return 0 };
         let probe = self.fdb.probe(ingress, now);
-        let Lane { pvid, learn, reach_untagged, retag_untagged, .. } = *lane;
-        let [a, b, c] = self.tables.tpids_le;
-        let tag = |ethertype| ethertype == a || ethertype == b || ethertype == c;
-        let mirrors = &self.tables.mirrors[..];
-        let key_bits = FdbKey::from_bits(pvid, 0);
-        let (mut count, mut bytes) = (0, 0);
-        // counts of the port the last frame went to, written when the next goes elsewhere
-        let mut tx = (PortId(0), Tx::default());
-        for (skb, place) in run.iter().zip(out) {
-            let Some((first, second)) = header_words(pool.frame(skb)) else { break };
-            let ethertype = (second >> 48) as u16;
-            let group = (first | second) & 1 != 0;
-            let tagged = ethertype != IPV4_LE && tag(ethertype);
-            if group || tagged || skb.linktype != LinkType::ETHERNET {
-                break;
-            }
-            let (src, dst) = (key_bits.with_mac(second), key_bits.with_mac(first));
-            // a source of zero is never known; where nothing is learned it must be looked for
-            let known = if learn { probe.known(src) } else { second & MAC_BITS != 0 };
-            if !known {
-                break;
-            }
-            let Some(port) = probe.port_of(dst) else { break };
-            if !reach_untagged.contains(port) {
-                break;
-            }
-            let len = u64::from(skb.origlen);
-            if port != tx.0 {
-                self.stats.tx[tx.0.index() % PORTS_MAX].add(tx.1);
-                tx = (port, Tx::default());
-            }
-            tx.1.frames += 1;
-            tx.1.bytes += len;
-            let to = PortSet::only(port);
-            let mirror = if mirrors.is_empty() {
-                PortSet::EMPTY
-            } else {
-                mirror_of(mirrors, &mut self.stats, ingress, to)
-            };
-            let retag = to.and(retag_untagged);
-            *place = Decision { verdict: Verdict::Forward(to), mirror, retag };
-            count += 1;
-            bytes += len;
+        let count = if lane.learn {
+            look_up::<true>(pool, probe, lane, run, places)
+        } else {
+            look_up::<false>(pool, probe, lane, run, places)
+        };
+        let (run, places) = (&run[..count], &places[..count]);
+        let (mut at, mut all_bytes) = (0, 0);
+        while at < count {
+            let len = run_len(&places[at..]);
+            let bytes = run[at..at + len].iter().map(|skb| u64::from(skb.origlen)).sum();
+            let tx = &mut self.stats.tx[usize::from(places[at]) % PORTS_MAX];
+            tx.add(Tx { frames: len as u64, bytes });
+            all_bytes += bytes;
+            at += len;
         }
-        self.stats.tx[tx.0.index() % PORTS_MAX].add(tx.1);
-        let vlan = &mut self.stats.vlans[usize::from(pvid)];
-        vlan.frames += count as u64;
-        vlan.bytes += bytes;
-        (count, bytes)
+        self.stats.received(ingress, lane.pvid, count as u64, all_bytes);
+        count
+    }
+
+    /// The same for one frame with entries that are near their homes, mirrors, and tags to write.
+    #[inline(never)]
+    fn forward_near(&mut self, pool: &Pool, lane: &Lane, skb: &Skb, now: Tick) -> Option<Decision> {
+        if usize::from(skb.network) != ETH_HLEN {
+            return None;
+        }
+        let probe = self.fdb.probe(skb.ingress, now);
+        let (dst, src) = pool.mac_header(skb).map(addresses)?;
+        let known = if lane.learn {
+            probe.known(FdbKey::from_bits(lane.pvid, src))
+        } else {
+            src != 0 && src & GROUP_BIT == 0
+        };
+        let port = probe.port_of(FdbKey::from_bits(lane.pvid, dst)).filter(|_| known)?;
+        if !lane.reach_untagged.contains(port) {
+            return None;
+        }
+        let (len, to) = (u64::from(skb.origlen), PortSet::only(port));
+        self.stats.tx[port.index() % PORTS_MAX].add(Tx { frames: 1, bytes: len });
+        self.stats.received(skb.ingress, lane.pvid, 1, len);
+        let mirror = mirror_of(&self.tables.mirrors, &mut self.stats, skb.ingress, to);
+        let retag = to.and(lane.retag_untagged);
+        Some(Decision { verdict: Verdict::Forward(to), mirror, retag })
     }
 
     /// Every frame: new stations, tagged frames, groups, guarded ports, and what must be dropped.
@@ -264,7 +251,7 @@ impl Vswitch {
         if lane.learn {
             self.fdb.learn(FdbKey::from_bits(vid, src), ingress, now);
         }
-        let found = match dst & 1 {
+        let found = match dst & GROUP_BIT {
             0 => self.fdb.lookup(FdbKey::from_bits(vid, dst), now),
             _ => None,
         };
@@ -278,11 +265,11 @@ impl Vswitch {
         if skb.linktype != LinkType::ETHERNET {
             return Err(DropReason::NotEthernet);
         }
-        let (dst, src, _) = header(frame).ok_or(DropReason::Runt)?;
-        if src == 0 || src & 1 != 0 {
+        let (dst, src) = header(frame).ok_or(DropReason::Runt)?;
+        if src == 0 || src & GROUP_BIT != 0 {
             return Err(DropReason::InvalidSource);
         }
-        if dst & 1 != 0 && MacAddr::from_slice(frame).is_link_local_group() {
+        if dst & GROUP_BIT != 0 && MacAddr::from_slice(frame).is_link_local_group() {
             return Err(DropReason::LinkLocal);
         }
         let tag = tag_of(frame, lane.tpid);
@@ -333,7 +320,7 @@ impl Vswitch {
         reach: PortSet,
     ) -> Result<PortSet, DropReason> {
         let members = self.tables.members[usize::from(admitted.vid)];
-        let unicast = admitted.dst & 1 == 0;
+        let unicast = admitted.dst & GROUP_BIT == 0;
         let wanted = match found {
             Some(port) if lane.same_side.contains(port) => return Err(DropReason::SamePort),
             Some(port) => PortSet::only(port),
@@ -414,23 +401,57 @@ fn mirror_of(
     mirror
 }
 
-/// EtherType of IPv4 as [`header`] loads it: never a tag, so the usual frame needs one comparison.
-const IPV4_LE: u16 = 0x0800_u16.swap_bytes();
-
-/// Destination, source (MAC bits as in [`FdbKey`]) and EtherType as it lies on the wire, loaded
-/// little-endian. `None` below 14 bytes.
-#[inline(always)]
-fn header(frame: &[u8]) -> Option<(u64, u64, u16)> {
-    let (first, second) = header_words(frame)?;
-    Some((first & MAC_BITS, second & MAC_BITS, (second >> 48) as u16))
+/// The hot loop: frames of one port whose two stations are known and that need no more than to be
+/// handed over. Writes the ports of their destinations; how many.
+#[inline(never)]
+fn look_up<const LEARN: bool>(
+    pool: &Pool,
+    probe: Probe<'_>,
+    lane: &Lane,
+    run: &[Skb],
+    places: &mut [u8],
+) -> usize {
+    let Some(ingress) = run.first().map(|skb| skb.ingress) else { return 0 };
+    if probe.is_empty() {
+        return 0;
+    }
+    let key_bits = FdbKey::from_bits(lane.pvid, 0);
+    let plain = lane.plain;
+    let mut count = 0;
+    for (skb, place) in run.iter().zip(places) {
+        // the skb stage has found the network header of Ethernet without any tag here
+        if usize::from(skb.network) != ETH_HLEN || skb.ingress != ingress {
+            break;
+        }
+        let Some((dst, src)) = pool.mac_header(skb).map(addresses) else { break };
+        // the table holds no group and no source of zero; where nothing is learned it is to be
+        // looked for
+        let known = if LEARN {
+            probe.known(key_bits.with_mac(src))
+        } else {
+            src != 0 && src & GROUP_BIT == 0
+        };
+        if !known {
+            break;
+        }
+        match probe.port_of(key_bits.with_mac(dst)) {
+            Some(port) if plain.contains(port) => *place = port.0,
+            _ => break,
+        }
+        count += 1;
+    }
+    count
 }
 
-/// The first eight bytes, which begin with the destination, and the eight from the source to the
-/// EtherType. `None` below 14 bytes.
+/// Destination and source, MAC bits as in [`FdbKey`]. `None` below 14 bytes.
 #[inline(always)]
-fn header_words(frame: &[u8]) -> Option<(u64, u64)> {
-    let header = frame.first_chunk::<14>()?;
-    let first = u64::from_le_bytes(*header.first_chunk::<8>()?);
-    let second = u64::from_le_bytes(*header.last_chunk::<8>()?);
-    Some((first, second))
+fn header(frame: &[u8]) -> Option<(u64, u64)> {
+    frame.first_chunk().map(addresses)
+}
+
+/// The same of an Ethernet header.
+#[inline(always)]
+fn addresses(header: &[u8; ETH_HLEN]) -> (u64, u64) {
+    let word = |at: usize| header[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+    (word(0) << 16, word(4) & MAC_BITS)
 }

@@ -27,6 +27,8 @@ pub(crate) struct Lane {
     pub(crate) reach: PortSet,
     /// Members of `pvid` within reach.
     pub(crate) reach_untagged: PortSet,
+    /// Ports that take an untagged frame of `pvid` as it is, with nothing else to do.
+    pub(crate) plain: PortSet,
     /// Ports at which an untagged frame of `pvid` gets a tag.
     pub(crate) retag_untagged: PortSet,
 }
@@ -51,9 +53,6 @@ pub(crate) struct Tables {
     pub(crate) native_trunks: Box<[PortSet]>,
     /// Ports by the tag type they read.
     pub(crate) by_tpid: [PortSet; 3],
-    /// EtherTypes that some port reads as a tag, in the byte order of the wire loaded
-    /// little-endian. Unused places repeat the first.
-    pub(crate) tpids_le: [u16; 3],
     pub(crate) wires: PortSet,
     pub(crate) unknown: UnknownUnicast,
     pub(crate) mirrors: Vec<MirrorLane>,
@@ -80,7 +79,6 @@ impl Tables {
             untagged: per_vlan(&|port, vid| port.vlan.untagged() == Some(vid)),
             native_trunks: per_vlan(&|port, vid| native_of_trunk(&port.vlan) == Some(vid)),
             by_tpid,
-            tpids_le: tpids_le(by_tpid),
             wires,
             unknown: config.unknown_unicast,
             mirrors: mirror_lanes(config),
@@ -117,6 +115,10 @@ impl Tables {
             same_side,
             reach,
             reach_untagged: reach.and(members),
+            plain: match self.mirrors[..] {
+                [] => reach.and(members).and(self.untagged[usize::from(pvid)]),
+                _ => PortSet::EMPTY,
+            },
             retag_untagged: PortSet(!self.untagged[usize::from(pvid)].0),
         }
     }
@@ -124,13 +126,6 @@ impl Tables {
 
 fn ids(ports: &[PortConfig], wanted: impl Fn(&PortConfig) -> bool) -> PortSet {
     ports.iter().filter(|port| wanted(port)).map(|port| port.id).collect()
-}
-
-fn tpids_le(by_tpid: [PortSet; 3]) -> [u16; 3] {
-    let used = Tpid::ALL.into_iter().zip(by_tpid).filter(|(_, ports)| !ports.is_empty());
-    let mut used = used.map(|(tpid, _)| tpid.ethertype().swap_bytes());
-    let first = used.next().unwrap_or_default();
-    [first, used.next().unwrap_or(first), used.next().unwrap_or(first)]
 }
 
 fn mirror_lanes(config: &SwitchConfig) -> Vec<MirrorLane> {

@@ -1,9 +1,9 @@
-//! One cache line of the table: four keys and four values.
+//! One cache line of the table: four entries, each a key and a value.
 //!
 //! ```text
 //! value   63 .. 48          47 .. 16        15 .. 8       7 .. 0
 //!         entries passed    tick last       8 = static    port
-//!         (value 0 only)    heard
+//!         (way 0 only)      heard
 //! ```
 
 use super::{Tick, WAYS};
@@ -18,55 +18,57 @@ pub(super) const ENTRY: u64 = (1 << PASSED_SHIFT) - 1;
 const TICK_SHIFT: u32 = 16;
 const PASSED_SHIFT: u32 = 48;
 
-/// Four entries; a key of 0 is free ([`FdbKey`](super::FdbKey)s have bit 63 set).
+/// One station; a key of 0 is free ([`FdbKey`](super::FdbKey)s are never 0).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Entry {
+    pub(super) key: u64,
+    pub(super) value: u64,
+}
+
+/// Four entries.
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(64))]
 pub(super) struct Bucket {
-    pub(super) keys: [u64; WAYS],
-    pub(super) vals: [u64; WAYS],
+    pub(super) ways: [Entry; WAYS],
 }
 
 const _: () = assert!(size_of::<Bucket>() == 64);
 
 impl Bucket {
-    pub(super) const EMPTY: Self = Self { keys: [0; WAYS], vals: [0; WAYS] };
+    pub(super) const EMPTY: Self = Self { ways: [Entry { key: 0, value: 0 }; WAYS] };
 
-    /// The only way that can hold `key`: it does if `keys[way] == key`. No branch.
+    /// The only way that can hold `key`: it does if `ways[way].key == key`. No branch.
     #[inline(always)]
     pub(super) fn way(&self, key: u64) -> usize {
-        let [_, one, two, three] = self.keys;
-        let way =
-            usize::from(one == key) + usize::from(two == key) * 2 + usize::from(three == key) * 3;
+        let [_, one, two, three] = self.ways;
+        let way = usize::from(one.key == key)
+            + usize::from(two.key == key) * 2
+            + usize::from(three.key == key) * 3;
         way & (WAYS - 1)
-    }
-
-    /// The value of `key` if it is in this bucket.
-    #[inline(never)]
-    pub(super) fn value(&self, key: u64) -> Option<u64> {
-        let way = self.way(key);
-        (self.keys[way] == key).then(|| self.vals[way])
     }
 
     /// A free way, `home` if it is.
     pub(super) fn way_free(&self, home: usize) -> Option<usize> {
-        (0..WAYS).map(|step| (home + step) % WAYS).find(|&way| self.keys[way] == 0)
+        (0..WAYS).map(|step| (home + step) % WAYS).find(|&way| self.ways[way].key == 0)
     }
 
     /// Writes an entry and leaves the bucket's own count alone.
     pub(super) fn set(&mut self, way: usize, key: u64, value: u64) {
-        self.keys[way] = key;
-        self.vals[way] = self.vals[way] & !ENTRY | value & ENTRY;
+        let entry = &mut self.ways[way];
+        entry.key = key;
+        entry.value = entry.value & !ENTRY | value & ENTRY;
     }
 
     /// How many entries whose way led through this bucket lie behind it.
     #[inline(always)]
     pub(super) fn passed(&self) -> u64 {
-        self.vals[0] >> PASSED_SHIFT
+        self.ways[0].value >> PASSED_SHIFT
     }
 
     /// At most `PROBES_MAX` buckets of four entries can have passed: 16 bits are enough.
     pub(super) fn count_passed(&mut self, delta: i64) {
-        self.vals[0] = self.vals[0].wrapping_add((delta << PASSED_SHIFT) as u64);
+        self.ways[0].value = self.ways[0].value.wrapping_add((delta << PASSED_SHIFT) as u64);
     }
 }
 

@@ -3,25 +3,27 @@
 use skb::MacAddr;
 use std::fmt;
 
-/// VID and MAC in one number: MAC in bits 0..48 with the first byte on the wire lowest (one
-/// little-endian load of a frame), VID in bits 48..60, and bit 63 set, so that no key is 0 (which
-/// marks a free entry), whatever address a frame carries.
+/// VID and MAC in one number: MAC in bits 16..64 with the first byte on the wire lowest (as in a
+/// little-endian load that ends with it), VID in bits 0..12, and bit 15 set, so that no key is 0
+/// (which marks a free entry), whatever address a frame carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FdbKey(pub(crate) u64);
 
 /// Set in every key.
-const USED: u64 = 1 << 63;
+const USED: u64 = 1 << 15;
 
 /// The MAC bits of a key.
-pub(crate) const MAC_BITS: u64 = (1 << 48) - 1;
+pub(crate) const MAC_BITS: u64 = !0xffff;
+
+/// The I/G bit of a key's MAC address: a group address (IEEE 802 clause 8.2).
+pub(crate) const GROUP_BIT: u64 = 1 << 16;
 
 impl FdbKey {
     /// Key of `mac` in VLAN `vid` (only its low 12 bits count).
     #[inline]
     pub fn new(vid: u16, mac: MacAddr) -> Self {
         let m = mac.0;
-        let bits = u64::from_le_bytes([m[0], m[1], m[2], m[3], m[4], m[5], 0, 0]);
-        Self::from_bits(vid, bits)
+        Self::from_bits(vid, u64::from_le_bytes([0, 0, m[0], m[1], m[2], m[3], m[4], m[5]]))
     }
 
     /// Key of a static entry for `mac` in every VLAN.
@@ -29,26 +31,26 @@ impl FdbKey {
         Self::new(0, mac)
     }
 
-    /// Key from MAC bits as loaded from a frame.
+    /// Key from a word with the MAC in its upper 48 bits.
     #[inline(always)]
     pub(crate) fn from_bits(vid: u16, mac_bits: u64) -> Self {
-        Self(USED | u64::from(vid & 0x0fff) << 48 | mac_bits & MAC_BITS)
+        Self(USED | u64::from(vid & 0x0fff) | mac_bits & MAC_BITS)
     }
 
-    /// The same VLAN with the MAC in the low 48 bits of `word`; `self` must have none.
+    /// The same VLAN with the MAC bits `mac_bits`, which has no others; `self` must have none.
     #[inline(always)]
-    pub(crate) fn with_mac(self, word: u64) -> Self {
-        Self(self.0 | word & MAC_BITS)
+    pub(crate) fn with_mac(self, mac_bits: u64) -> Self {
+        Self(self.0 | mac_bits)
     }
 
     /// VLAN id.
     pub fn vid(self) -> u16 {
-        (self.0 >> 48) as u16 & 0x0fff
+        self.0 as u16 & 0x0fff
     }
 
     /// MAC address.
     pub fn mac(self) -> MacAddr {
-        let [a, b, c, d, e, f, _, _] = self.0.to_le_bytes();
+        let [_, _, a, b, c, d, e, f] = self.0.to_le_bytes();
         MacAddr([a, b, c, d, e, f])
     }
 }
@@ -85,9 +87,15 @@ impl HashKey {
     /// foldhash itself takes its multiplier from a `'static` seed, which a value that is made
     /// and dropped with a switch cannot be.
     #[inline(always)]
-    pub(super) fn hash(self, key: u64) -> u64 {
+    fn hash(self, key: u64) -> u64 {
         let product = u128::from(key ^ self.xor) * u128::from(self.multiplier);
         product as u64 ^ (product >> 64) as u64
+    }
+
+    /// Where `key` is at home in a table of `entries`, a power of two of at most 2^24.
+    #[inline(always)]
+    pub(super) fn slot(self, key: u64, entries: usize) -> usize {
+        (self.hash(key) >> 40) as usize & (entries - 1)
     }
 }
 

@@ -5,7 +5,7 @@
 //! hit costs one comparison; the others lie in another way of the bucket, on the same line.
 //! [`Probe`] holds what the common case needs for a whole burst. A bucket that is full
 //! passes entries on to the next one and counts how many it has passed (so a miss knows when to
-//! stop, and removal leaves no tombstones). The table starts at 256 KiB, of which a
+//! stop, and removal leaves no tombstones). The table starts at 128 KiB, of which a
 //! small network uses a line per station, and doubles up to the stated capacity; large tables are
 //! prefetched for a whole burst first ([`Fdb::prefetch`]).
 //!
@@ -26,18 +26,18 @@ mod probe;
 #[cfg(test)]
 mod tests;
 
-use bucket::{Bucket, ENTRY, STATIC, pack};
+use bucket::{Bucket, ENTRY, Entry, STATIC, pack};
 pub use config::{
     AGEING_MS_DEFAULT, AGEING_MS_MAX, CAPACITY_DEFAULT, CAPACITY_MAX, FdbConfig, FdbEntry,
     FdbError, FdbStats, Learned,
 };
-pub(crate) use key::MAC_BITS;
 pub use key::{FdbKey, HashKey, Tick};
+pub(crate) use key::{GROUP_BIT, MAC_BITS};
 pub use probe::Probe;
 use skb::{PORTS_MAX, PortId};
 
 const WAYS: usize = 4;
-const BUCKETS_MIN: usize = 4096;
+const BUCKETS_MIN: usize = 2048;
 /// Buckets an entry may lie away from its home, so that no crafted set of addresses makes a
 /// lookup long.
 const PROBES_MAX: usize = 16;
@@ -49,8 +49,6 @@ const SWEEP_MAX: usize = 4096;
 /// The table. See the module text.
 pub struct Fdb {
     buckets: Box<[Bucket]>,
-    /// 64 minus log2 of the number of entries there are places for.
-    shift: u32,
     buckets_max: usize,
     capacity: usize,
     len: usize,
@@ -91,7 +89,6 @@ impl Fdb {
         let buckets = BUCKETS_MIN.min(buckets_max);
         Ok(Self {
             buckets: vec![Bucket::EMPTY; buckets].into(),
-            shift: shift_for(buckets),
             buckets_max,
             capacity,
             len: 0,
@@ -154,7 +151,7 @@ impl Fdb {
 
     #[inline(always)]
     fn home(&self, key: FdbKey) -> usize {
-        (self.key.hash(key.0) >> self.shift) as usize / WAYS
+        self.key.slot(key.0, self.buckets.len() * WAYS) / WAYS
     }
 
     /// The port behind which `key` lives, unless its entry is too old.
@@ -163,13 +160,13 @@ impl Fdb {
         let at = self.home(key);
         let bucket = &self.buckets[at];
         let way = bucket.way(key.0);
-        let value = if bucket.keys[way] == key.0 {
-            bucket.vals[way]
+        let value = if bucket.ways[way].key == key.0 {
+            bucket.ways[way].value
         } else if bucket.passed() == 0 {
             return self.lookup_any_vlan(key);
         } else {
             match self.find_far(key.0, at) {
-                Some((at, way)) => self.buckets[at].vals[way],
+                Some((at, way)) => self.buckets[at].ways[way].value,
                 None => return self.lookup_any_vlan(key),
             }
         };
@@ -183,7 +180,7 @@ impl Fdb {
             return None;
         }
         let (at, way) = self.find(FdbKey::any_vlan(key.mac()))?;
-        Some(PortId(self.buckets[at].vals[way] as u8))
+        Some(PortId(self.buckets[at].ways[way].value as u8))
     }
 
     /// Notes that `key` was heard on `port`.
@@ -193,10 +190,10 @@ impl Fdb {
     pub fn learn(&mut self, key: FdbKey, port: PortId, now: Tick) -> Learned {
         let bucket = &self.buckets[self.home(key)];
         let way = bucket.way(key.0);
-        let value = bucket.vals[way] & ENTRY;
+        let value = bucket.ways[way].value & ENTRY;
         let fresh = pack(port, now);
         let fixed = u64::from(port.0) | STATIC;
-        if bucket.keys[way] == key.0 && (value == fresh || value == fixed) {
+        if bucket.ways[way].key == key.0 && (value == fresh || value == fixed) {
             return Learned::Known;
         }
         self.learn_slow(key, port, now)
@@ -206,7 +203,7 @@ impl Fdb {
     /// [every VLAN](FdbKey::any_vlan) is best set before anything is learned.
     pub fn insert_static(&mut self, key: FdbKey, port: PortId) -> Result<(), FdbError> {
         if let Some((at, way)) = self.find(key) {
-            let value = self.buckets[at].vals[way];
+            let value = self.buckets[at].ways[way].value;
             if value & STATIC != 0 {
                 let first = PortId(value as u8);
                 let same = first == port;
@@ -267,8 +264,8 @@ impl Fdb {
             let at = self.cursor;
             self.cursor = (at + 1) & (self.buckets.len() - 1);
             for way in 0..WAYS {
-                let Bucket { keys, vals } = &self.buckets[at];
-                if keys[way] != 0 && bucket::aged(vals[way], now, self.age_ticks) {
+                let Entry { key, value } = self.buckets[at].ways[way];
+                if key != 0 && bucket::aged(value, now, self.age_ticks) {
                     self.remove_at(at, way);
                     self.stats.aged += 1;
                 }
@@ -278,16 +275,14 @@ impl Fdb {
 
     /// All entries, in no order.
     pub fn iter(&self) -> impl Iterator<Item = FdbEntry> {
-        self.buckets
-            .iter()
-            .flat_map(|bucket| bucket.keys.iter().zip(&bucket.vals))
-            .filter(|&(&key, _)| key != 0)
-            .map(|(&key, &value)| FdbEntry {
+        self.buckets.iter().flat_map(|bucket| &bucket.ways).filter(|entry| entry.key != 0).map(
+            |&Entry { key, value }| FdbEntry {
                 key: FdbKey(key),
                 port: PortId(value as u8),
                 fixed: value & STATIC != 0,
                 heard: bucket::heard(value),
-            })
+            },
+        )
     }
 
     // --- the slow half -----------------------------------------------------------------------
@@ -300,14 +295,14 @@ impl Fdb {
     fn find(&self, key: FdbKey) -> Option<(usize, usize)> {
         let at = self.home(key);
         let way = self.buckets[at].way(key.0);
-        if self.buckets[at].keys[way] == key.0 {
+        if self.buckets[at].ways[way].key == key.0 {
             return Some((at, way));
         }
         self.find_far(key.0, at)
     }
 
     fn fixed_at(&self, found: Option<(usize, usize)>) -> bool {
-        found.is_some_and(|(at, way)| self.buckets[at].vals[way] & STATIC != 0)
+        found.is_some_and(|(at, way)| self.buckets[at].ways[way].value & STATIC != 0)
     }
 
     /// Looks in the buckets behind the home bucket `at`.
@@ -319,7 +314,7 @@ impl Fdb {
             }
             at = (at + 1) & (self.buckets.len() - 1);
             let way = self.buckets[at].way(key);
-            if self.buckets[at].keys[way] == key {
+            if self.buckets[at].ways[way].key == key {
                 return Some((at, way));
             }
         }
@@ -350,7 +345,7 @@ impl Fdb {
             self.stats.learned += 1;
             return Learned::New;
         };
-        let value = self.buckets[at].vals[way] & ENTRY;
+        let value = self.buckets[at].ways[way].value & ENTRY;
         let old = PortId(value as u8);
         if value & STATIC != 0 {
             let known = old == port;
@@ -389,7 +384,7 @@ impl Fdb {
         if (self.len + 1) * 2 > self.buckets.len() * WAYS {
             self.grow();
         }
-        while !place(&mut self.buckets, self.shift, self.key, key.0, value) {
+        while !place(&mut self.buckets, self.key, key.0, value) {
             if !self.grow() {
                 return false;
             }
@@ -407,12 +402,9 @@ impl Fdb {
         let mut buckets = self.buckets.len() * 2;
         while buckets <= self.buckets_max {
             let mut table: Box<[Bucket]> = vec![Bucket::EMPTY; buckets].into();
-            let shift = shift_for(buckets);
-            let moved =
-                self.iter_raw().all(|(key, value)| place(&mut table, shift, self.key, key, value));
+            let moved = self.iter_raw().all(|(key, value)| place(&mut table, self.key, key, value));
             if moved {
                 self.buckets = table;
-                self.shift = shift;
                 self.cursor = 0;
                 self.stats.grown += 1;
                 return true;
@@ -425,17 +417,17 @@ impl Fdb {
     fn iter_raw(&self) -> impl Iterator<Item = (u64, u64)> {
         self.buckets
             .iter()
-            .flat_map(|bucket| bucket.keys.into_iter().zip(bucket.vals))
-            .filter(|&(key, _)| key != 0)
-            .map(|(key, value)| (key, value & ENTRY))
+            .flat_map(|bucket| &bucket.ways)
+            .filter(|entry| entry.key != 0)
+            .map(|entry| (entry.key, entry.value & ENTRY))
     }
 
     fn remove_at(&mut self, at: usize, way: usize) {
-        let Bucket { keys, vals } = self.buckets[at];
-        let mut passing = self.home(FdbKey(keys[way]));
-        if vals[way] & STATIC == 0 {
-            self.learned[usize::from(vals[way] as u8)] -= 1;
-        } else if FdbKey(keys[way]).vid() == 0 {
+        let Entry { key, value } = self.buckets[at].ways[way];
+        let mut passing = self.home(FdbKey(key));
+        if value & STATIC == 0 {
+            self.learned[usize::from(value as u8)] -= 1;
+        } else if FdbKey(key).vid() == 0 {
             self.any_vlan -= 1;
         }
         self.buckets[at].set(way, 0, 0);
@@ -450,8 +442,8 @@ impl Fdb {
         let before = self.len;
         for at in 0..self.buckets.len() {
             for way in 0..WAYS {
-                let Bucket { keys, vals } = &self.buckets[at];
-                if keys[way] != 0 && gone(vals[way]) {
+                let Entry { key, value } = self.buckets[at].ways[way];
+                if key != 0 && gone(value) {
                     self.remove_at(at, way);
                 }
             }
@@ -465,13 +457,9 @@ fn buckets_for(capacity: usize) -> usize {
     (capacity * 2).div_ceil(WAYS).next_power_of_two().max(PROBES_MAX)
 }
 
-fn shift_for(buckets: usize) -> u32 {
-    u64::BITS - (buckets * WAYS).trailing_zeros()
-}
-
 /// Puts an entry into the first bucket with room from its home on. `false` if none is near.
-fn place(table: &mut [Bucket], shift: u32, hash: HashKey, key: u64, value: u64) -> bool {
-    let slot = (hash.hash(key) >> shift) as usize;
+fn place(table: &mut [Bucket], hash: HashKey, key: u64, value: u64) -> bool {
+    let slot = hash.slot(key, table.len() * WAYS);
     let home = slot / WAYS;
     let mask = table.len() - 1;
     for probe in 0..PROBES_MAX {

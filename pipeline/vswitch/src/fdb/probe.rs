@@ -1,6 +1,6 @@
 //! The reading half of the hot path: everything a burst needs of the table, held in registers.
 
-use super::bucket::{Bucket, ENTRY, STATIC, aged, pack};
+use super::bucket::{ENTRY, Entry, STATIC, aged, pack};
 use super::{Fdb, FdbKey, HashKey, Tick, WAYS};
 use skb::PortId;
 
@@ -11,8 +11,7 @@ use skb::PortId;
 /// [`Fdb::learn`] and [`Fdb::lookup`].
 #[derive(Debug, Clone, Copy)]
 pub struct Probe<'a> {
-    buckets: &'a [Bucket],
-    shift: u32,
+    entries: &'a [Entry],
     key: HashKey,
     age_ticks: i32,
     now: Tick,
@@ -25,8 +24,7 @@ impl Fdb {
     #[inline(always)]
     pub fn probe(&self, port: PortId, now: Tick) -> Probe<'_> {
         Probe {
-            buckets: &self.buckets,
-            shift: self.shift,
+            entries: bytemuck::cast_slice(&self.buckets),
             key: self.key,
             age_ticks: self.age_ticks,
             now,
@@ -37,22 +35,29 @@ impl Fdb {
 }
 
 impl Probe<'_> {
+    /// Whether there is no table. Asked once, it saves the hot loop asking twice per frame.
+    #[inline(always)]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The value of `key`, if any way of its bucket has it. Most are where they are at home.
     #[inline(always)]
     fn value(&self, key: FdbKey) -> Option<u64> {
-        let slot = (self.key.hash(key.0) >> self.shift) as usize;
-        let bucket = self.buckets.get(slot / WAYS)?;
-        let way = slot % WAYS;
-        if bucket.keys[way] == key.0 {
-            return Some(bucket.vals[way]);
+        let slot = self.key.slot(key.0, self.entries.len());
+        let home = self.entries.get(slot)?;
+        if home.key == key.0 {
+            return Some(home.value);
         }
-        bucket.value(key.0)
+        let bucket = self.entries.get(slot & !(WAYS - 1)..)?.first_chunk::<WAYS>()?;
+        bucket.iter().find(|entry| entry.key == key.0).map(|entry| entry.value)
     }
 
     /// Whether [`Fdb::learn`] would have nothing to do.
     #[inline(always)]
     pub fn known(&self, key: FdbKey) -> bool {
-        let value = self.value(key).map(|value| value & ENTRY);
-        value == Some(self.fresh) || value == Some(self.fixed)
+        self.value(key)
+            .is_some_and(|value| value & ENTRY == self.fresh || value & ENTRY == self.fixed)
     }
 
     /// The port of `key`, if its entry is near its home and alive.

@@ -131,7 +131,7 @@ fn a_full_table_refuses_and_counts() {
 fn grows_by_doubling_and_forgets_nothing() {
     let mut fdb = fdb(CAPACITY_MAX);
     let small = fdb.bytes();
-    assert_eq!(small, 256 << 10);
+    assert_eq!(small, 128 << 10);
     for n in 0..200_000 {
         assert_eq!(fdb.learn(key(n), PortId(n as u8 & 63), T0), Learned::New);
     }

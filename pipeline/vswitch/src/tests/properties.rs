@@ -5,7 +5,7 @@ use super::plan::{FramePlan, Plan, plan, traffic};
 use super::{pool, receive};
 use crate::fdb::HashKey;
 use crate::vlan::VlanMode;
-use crate::{Decision, Graph, Vswitch};
+use crate::{Decision, Decisions, Graph, Vswitch};
 use proptest::prelude::*;
 use skb::{Pool, PortId, Skb, Verdict};
 
@@ -31,10 +31,11 @@ impl Run {
             .iter()
             .map(|f| receive(&mut self.pool, &f.bytes(), ingress(f), f.linktype))
             .collect();
-        let mut out = [Decision::default(); 16];
+        let mut out = Decisions::new();
         let decided = self.switch.forward_burst(&self.pool, &skbs, now_ms, &mut out);
         assert_eq!(decided, frames.len());
-        for ((frame, skb), decision) in frames.iter().zip(skbs).zip(out) {
+        for (place, (frame, skb)) in frames.iter().zip(skbs).enumerate() {
+            let decision = out.get(place);
             let seen = self.model.see(frame, &frame.bytes(), now_ms);
             assert_eq!(decision.verdict, seen.verdict, "{frame:?}");
             assert_eq!(decision.mirror, seen.mirror, "{frame:?}");

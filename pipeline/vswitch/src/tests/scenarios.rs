@@ -4,7 +4,7 @@ use super::{forward, pool, receive};
 use crate::fdb::HashKey;
 use crate::vlan::{VlanMode, VlanSet};
 use crate::*;
-use skb::{CopyReason, DropReason, LinkType, PortId, PortSet, Verdict};
+use skb::{BURST_MAX, CopyReason, DropReason, LinkType, PortId, PortSet, Skb, Verdict};
 
 const A: [u8; 6] = [2, 0, 0, 0, 0, 0xa];
 const B: [u8; 6] = [2, 0, 0, 0, 0, 0xb];
@@ -88,9 +88,9 @@ fn what_no_bridge_forwards() {
 fn other_link_types_are_not_switched() {
     let (mut switch, mut pool) = (switch(SwitchType::Private, guests(2)), pool());
     let skb = receive(&mut pool, &frame(B, A, &[]), PortId(0), LinkType::RAW);
-    let mut out = [Decision::default()];
+    let mut out = Decisions::new();
     switch.forward_burst(&pool, std::slice::from_ref(&skb), 0, &mut out);
-    assert_eq!(out[0].verdict, Verdict::Drop(DropReason::NotEthernet));
+    assert_eq!(out.get(0).verdict, Verdict::Drop(DropReason::NotEthernet));
     pool.free(skb);
 }
 
@@ -223,13 +223,16 @@ fn no_slot_for_a_copy_is_a_counted_drop_and_gives_the_frame_back() {
 }
 
 #[test]
-fn decides_for_as_many_as_there_are_places() {
+fn decides_for_a_burst_at_most() {
     let (mut switch, mut pool) = (switch(SwitchType::Private, guests(2)), pool());
     let one = || frame(B, A, &[]);
-    let burst = [0, 1, 0].map(|port| receive(&mut pool, &one(), PortId(port), LinkType::ETHERNET));
-    let mut out = [Decision::default(); 2];
-    assert_eq!(switch.forward_burst(&pool, &burst, 0, &mut out), 2);
-    assert_eq!((out[0].verdict, out[1].verdict), (to(&[1]), to(&[0])));
+    let ports = (0..=BURST_MAX as u8).map(|place| PortId(place & 1));
+    let mut receive = |port| receive(&mut pool, &one(), port, LinkType::ETHERNET);
+    let burst: Vec<Skb> = ports.map(&mut receive).collect();
+    let mut out = Decisions::new();
+    assert_eq!(switch.forward_burst(&pool, &burst, 0, &mut out), BURST_MAX);
+    assert_eq!((out.get(0).verdict, out.get(1).verdict), (to(&[1]), to(&[0])));
+    assert_eq!(switch.stats().port(PortId(0)).rx_frames, 32);
     assert_eq!(switch.forward_burst(&pool, &[], 0, &mut out), 0);
     for skb in burst {
         pool.free(skb);
