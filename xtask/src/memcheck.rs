@@ -56,7 +56,7 @@ const VALGRIND: &str = "valgrind --quiet --error-exitcode=9 --leak-check=full \
 
 /// The triple that programs are built for, which is in the name of cargo's runner variable.
 fn host() -> Result<String> {
-    let about = sh::output(&mut Command::new("rustc").arg("-vV"))?;
+    let about = sh::output(Command::new("rustc").arg("-vV"))?;
     let host = about.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(host.context("`rustc -vV` names no host")?.to_owned())
 }

@@ -1,9 +1,10 @@
 //! `cargo xtask nightly`: what takes minutes to hours, part by part, with a row for each part in a
 //! report that is kept: when, at which commit, with what result.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -144,12 +145,18 @@ fn keep(rows: &str) -> Result<()> {
 }
 
 fn sweeps() -> Result<Outcome> {
-    let ignored = suite::ignored_tests()?;
-    if !ignored.iter().any(|test| test.name.contains("nightly")) {
+    let mut packages = BTreeSet::new();
+    for test in suite::ignored_tests()?.iter().filter(|test| test.name.contains("nightly")) {
+        packages.insert(package_of(&test.file)?);
+    }
+    if packages.is_empty() {
         bail!("no test is marked `nightly`");
     }
-    let mut cargo = sh::cargo(&["test", "--release", "--workspace", "--no-fail-fast"]);
-    cargo.args(packages::libpcap_features(&["framewalk/libpcap"]));
+    let mut cargo = sh::cargo(&["test", "--release", "--no-fail-fast"]);
+    cargo.args(packages.iter().map(|package| format!("--package={package}")));
+    if packages.contains("framewalk") {
+        cargo.args(packages::libpcap_features(&["framewalk/libpcap"]));
+    }
     // one at a time and not captured: they print what they did, and watch their memory
     cargo.args(["--", "--ignored", "--nocapture", "--test-threads=1", "nightly"]);
     let mut said = Vec::new();
@@ -170,6 +177,19 @@ fn sweeps() -> Result<Outcome> {
         let _ = write!(text, "; {said}");
     }
     Ok(Outcome::Done(text))
+}
+
+/// The package that a file of the tree belongs to.
+fn package_of(file: &str) -> Result<String> {
+    for folder in Path::new(file).ancestors().skip(1) {
+        let manifest = sh::root().join(folder).join("Cargo.toml");
+        let Ok(text) = fs::read_to_string(&manifest) else { continue };
+        let value: toml::Table = text.parse().with_context(|| manifest.display().to_string())?;
+        if let Some(name) = value.get("package").and_then(|package| package.get("name")) {
+            return Ok(name.as_str().unwrap_or_default().to_owned());
+        }
+    }
+    bail!("{file} belongs to no package")
 }
 
 /// cargo-fuzz needs a nightly toolchain, so it goes through rustup's cargo, not this one.
@@ -199,4 +219,16 @@ fn fuzz(target: &str, minutes: u64) -> Result<Outcome> {
     let args = ["run", target, "--", &total, "-timeout=10", "-rss_limit_mb=2048"];
     sh::run(&mut cargo_fuzz(&args))?;
     Ok(Outcome::Done(format!("{minutes} min, no crash, hang or growth beyond 2 GiB")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_belong_to_packages() {
+        assert_eq!(package_of("xtask/src/nightly.rs").unwrap(), "xtask");
+        assert_eq!(package_of("pipeline/skb/src/pool/mod.rs").unwrap(), "framewalk-skb");
+        assert!(package_of("docs/testing.md").is_err());
+    }
 }
