@@ -5,6 +5,7 @@ use std::ops::Range;
 use skb::{FrameMeta, LinkType};
 
 use crate::format::{Options, Origin, Record};
+use crate::reader::BUFFER_BYTES;
 
 /// One frame, lent by the reader until the next call.
 #[derive(Debug, Clone, Copy)]
@@ -109,8 +110,10 @@ impl<'a> Batch<'a> {
 /// Frames that are the caller's own, in memory that goes round: filled by
 /// [`Reader::next_block`](crate::Reader::next_block) under a lock, looked at outside of it, so
 /// that several threads share one reader.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Block {
+    /// Bytes read at once.
+    pub(crate) bytes: usize,
     pub(crate) buf: Vec<u8>,
     /// Where in `buf` the bytes are that the records count in.
     pub(crate) held: Range<usize>,
@@ -120,7 +123,25 @@ pub struct Block {
     pub(crate) origins: Vec<Origin>,
 }
 
+impl Default for Block {
+    fn default() -> Self {
+        Self::with_bytes(BUFFER_BYTES)
+    }
+}
+
 impl Block {
+    /// For about so many bytes of frames, more if a frame is larger.
+    pub fn with_bytes(bytes: usize) -> Self {
+        Self {
+            bytes,
+            buf: Vec::new(),
+            held: 0..0,
+            records: Vec::new(),
+            number_first: 0,
+            origins: Vec::new(),
+        }
+    }
+
     /// Its frames.
     pub fn batch(&self) -> Batch<'_> {
         Batch {

@@ -131,28 +131,34 @@ impl Reader {
         Ok(Some(Batch { bytes, records, number_first, origins }))
     }
 
-    /// The next frames, moved into a block that stays the caller's; false at the end of the file.
-    /// As many as the buffer holds whole: [`BUFFER_BYTES`] of them, from a pipe what has come.
-    /// Nothing is copied but the beginning of the frame that goes on in the next block.
+    /// The next frames, read into a block that stays the caller's; false at the end of the file.
+    /// As many as come in one read of the block's size, from a pipe what has come.
     ///
-    /// A block may be used again and again, but for one reader only.
+    /// Nothing is copied but the beginning of a frame that goes on in the next block, and memory
+    /// stays with its block: what one thread reads is in its core's cache, whatever others read
+    /// in between. A block may be used again and again, but for one reader only.
     pub fn next_block(&mut self, block: &mut Block) -> Result<bool, Error> {
-        block.records.clear();
-        block.held = 0..0;
+        self.lend(block);
+        self.batch.clear();
         block.number_first = self.parser.frames() + 1;
-        let Some(held) = self.walk(usize::MAX)? else { return Ok(false) };
-        let rest = self.end - self.start;
-        if block.buf.len() < BUFFER_BYTES.max(rest) {
-            block.buf.resize(BUFFER_BYTES.max(rest), 0);
-        }
-        block.buf[..rest].copy_from_slice(&self.buf[self.start..self.end]);
-        (self.start, self.end) = (0, rest);
-        std::mem::swap(&mut self.buf, &mut block.buf);
-        std::mem::swap(&mut self.batch, &mut block.records);
+        let walked = self.walk(usize::MAX);
+        self.lend(block);
+        let Some(held) = walked? else { return Ok(false) };
         block.held = held;
         let new = self.parser.interfaces().get(block.origins.len()..).unwrap_or_default();
         block.origins.extend(new.iter().map(Interface::origin));
         Ok(true)
+    }
+
+    /// Changes buffers with a block, and takes along what is not consumed.
+    fn lend(&mut self, block: &mut Block) {
+        let rest = self.end - self.start;
+        block.buf.resize(block.bytes.max(rest), 0);
+        block.buf[..rest].copy_from_slice(&self.buf[self.start..self.end]);
+        (self.start, self.end) = (0, rest);
+        std::mem::swap(&mut self.buf, &mut block.buf);
+        std::mem::swap(&mut self.batch, &mut block.records);
+        block.held = 0..0;
     }
 
     /// Fills `batch` with the next frames, at most `max`: the place in `buf` of the bytes that

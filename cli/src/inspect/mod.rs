@@ -1,5 +1,6 @@
 //! `framewalk inspect`: what is in a capture file.
 
+mod desk;
 mod file;
 mod hex;
 mod line;
@@ -104,19 +105,24 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     let (reader, selector) = (&mut reader, &mut selector);
     let progress = Progress::new("reading", reader.progress().total, globals.quiet);
     let paint = Paint::for_stdout(globals.color);
-    let mut out = std::io::stdout().lock();
-    match (globals.json, args.frame) {
+    let mut out = std::io::stdout();
+    if globals.json && !args.summary {
+        stream::json(reader, selector, args.frame, progress, &mut out)?;
+        out.flush()?;
+        return Ok(Exit::Done);
+    }
+    let mut out = out.lock();
+    match args.frame {
         _ if args.summary => {
             return run_summary(reader, selector, progress, globals, &mut out);
         }
-        (true, only) => stream::json(reader, selector, only, progress, &mut out)?,
-        (false, Some(number)) => {
+        Some(number) => {
             let mut text = Vec::new();
             find(reader, selector, number)?.write(&mut text, args.hex, paint)?;
             out.write_all(&text)?;
         }
-        (false, None) if args.all => all(reader, selector, args.hex, paint, progress, &mut out)?,
-        (false, None) => return page::run(reader, selector, args, paint, progress, &mut out),
+        None if args.all => all(reader, selector, args.hex, paint, progress, &mut out)?,
+        None => return page::run(reader, selector, args, paint, progress, &mut out),
     }
     out.flush()?;
     Ok(Exit::Done)

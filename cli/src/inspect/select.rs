@@ -14,9 +14,23 @@ impl Selector {
     /// `expression` in tcpdump's syntax, or none for all frames. It is compiled at once, for the
     /// link type of the first interface if that is known already, so that a mistake shows early.
     pub fn new(expression: Option<&str>, reader: &Reader) -> anyhow::Result<Self> {
-        let linktype = reader.interfaces().first().map_or(LinkType::ETHERNET, |i| i.linktype);
+        Self::for_linktype(expression, Self::first_linktype(reader))
+    }
+
+    /// The link type that an expression is compiled for at once.
+    pub fn first_linktype(reader: &Reader) -> LinkType {
+        reader.interfaces().first().map_or(LinkType::ETHERNET, |i| i.linktype)
+    }
+
+    /// See [`Selector::new`]; for a thread of its own, since compiled filters stay in theirs.
+    pub fn for_linktype(expression: Option<&str>, linktype: LinkType) -> anyhow::Result<Self> {
         let filter = expression.map(|text| Filter::new(text, linktype)).transpose()?;
         Ok(Self { filter })
+    }
+
+    /// The expression, if there is one.
+    pub fn expression(&self) -> Option<&str> {
+        self.filter.as_ref().map(Filter::expression)
     }
 
     /// No frame is left out.

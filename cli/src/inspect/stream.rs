@@ -1,94 +1,28 @@
 //! Every frame to JSON, on all cores, in file order.
 //!
-//! The calling thread reads the file and writes the output; between the two, workers decode and
-//! format batches of frames. Work goes round the workers in turn and comes back in the same turn,
-//! so order needs no sorting. Batches and output buffers go round for ever: memory is bounded by
-//! the batches in flight, whatever the size of the file. A file of one batch starts no thread.
+//! Each worker takes the next block of frames under a lock, with a number, decodes and formats it
+//! outside of the lock, and gives the text out when all before it is out. A text whose turn is not
+//! yet is left for the worker whose turn it is; nobody runs ahead further than [`AHEAD_MAX`], so
+//! memory is bounded whatever the size of the file. A file of one block starts no thread.
 
+use std::collections::BTreeMap;
 use std::io::Write;
-use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
 
-use capture::{Batch, Reader};
-use crossbeam::channel::{Receiver, Sender, bounded};
-use skb::FrameMeta;
+use capture::{Batch, Block, FrameRef, Reader};
 use skb::decode::{Decoded, Decoder};
 
+use super::desk::{take, workers};
 use super::object::Writer;
 use super::select::Selector;
 use crate::term::Progress;
 
-/// Frame bytes that make a batch worth sending.
-const BATCH_BYTES: usize = 256 * 1024;
-/// Frames that make a batch worth sending.
-const BATCH_FRAMES: usize = 1024;
-/// Batches in flight per worker.
-const DEPTH: usize = 2;
-/// More workers than this do not help: one thread reads.
-const WORKERS_MAX: usize = 16;
-
-/// Frames with all that is needed to write them.
-#[derive(Debug, Default)]
-pub struct Frames {
-    bytes: Vec<u8>,
-    frames: Vec<(FrameMeta, Range<usize>)>,
-    /// Comments by index into `frames`: few frames have any.
-    comments: Vec<(usize, Vec<String>)>,
-}
-
-impl Frames {
-    /// Empties it, keeping the memory.
-    pub fn clear(&mut self) {
-        self.bytes.clear();
-        self.frames.clear();
-        self.comments.clear();
-    }
-
-    /// Number of frames.
-    pub fn len(&self) -> usize {
-        self.frames.len()
-    }
-
-    /// No frames.
-    pub fn is_empty(&self) -> bool {
-        self.frames.is_empty()
-    }
-
-    fn is_full(&self) -> bool {
-        self.bytes.len() >= BATCH_BYTES || self.frames.len() >= BATCH_FRAMES
-    }
-
-    /// Copies a frame in, with its comments.
-    pub fn push(&mut self, meta: FrameMeta, bytes: &[u8], comments: Vec<String>) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(bytes);
-        if !comments.is_empty() {
-            self.comments.push((self.frames.len(), comments));
-        }
-        self.frames.push((meta, start..self.bytes.len()));
-    }
-
-    /// Copies in the frames of a batch that `selector` takes, from the one at `from` on, until
-    /// this is full. Returns the index of the first frame not looked at.
-    fn fill(
-        &mut self,
-        batch: &Batch<'_>,
-        from: usize,
-        selector: &mut Selector,
-    ) -> anyhow::Result<usize> {
-        let mut index = from;
-        while let Some(frame) = batch.frame(index) {
-            if self.is_full() {
-                break;
-            }
-            if selector.takes(&frame)? {
-                let comments = frame.comments().map(std::borrow::Cow::into_owned).collect();
-                self.push(frame.meta, frame.data, comments);
-            }
-            index += 1;
-        }
-        Ok(index)
-    }
-}
+/// Bytes of frames per block: their text, two to three times as many, stays in a core's
+/// second-level cache.
+const BLOCK_BYTES: usize = 64 * 1024;
+/// Texts that may wait for an earlier one.
+const AHEAD_MAX: u64 = 32;
 
 /// Decodes frames and writes their objects. One per thread.
 #[derive(Debug, Default)]
@@ -99,18 +33,27 @@ pub struct Formatter {
 }
 
 impl Formatter {
-    /// Appends a line of JSON per frame to `out`.
-    pub fn format(&mut self, frames: &Frames, out: &mut Vec<u8>) {
+    /// Appends a line of JSON to `out` for each of the frames at `indices` of a batch.
+    pub fn format(
+        &mut self,
+        batch: &Batch<'_>,
+        indices: impl Iterator<Item = usize>,
+        out: &mut Vec<u8>,
+    ) {
         std::mem::swap(out, &mut self.writer.json.buf);
-        let mut comments = frames.comments.iter().peekable();
-        for (index, (meta, range)) in frames.frames.iter().enumerate() {
-            let bytes = frames.bytes.get(range.clone()).unwrap_or_default();
-            self.decoder.decode(meta, bytes, &mut self.decoded);
-            let own = comments.next_if(|(at, _)| *at == index);
-            let own = own.map_or(&[][..], |(_, comments)| comments);
-            self.writer.frame(meta, &self.decoded, own);
+        for index in indices {
+            batch.prefetch(index, 4);
+            if let Some(frame) = batch.frame(index) {
+                self.frame(&frame);
+            }
         }
         std::mem::swap(out, &mut self.writer.json.buf);
+    }
+
+    fn frame(&mut self, frame: &FrameRef<'_>) {
+        self.decoder.decode(&frame.meta, frame.data, &mut self.decoded);
+        let comments: Vec<_> = frame.comments().map(std::borrow::Cow::into_owned).collect();
+        self.writer.frame(&frame.meta, &self.decoded, &comments);
     }
 }
 
@@ -121,186 +64,198 @@ pub fn json(
     reader: &mut Reader,
     selector: &mut Selector,
     only: Option<u64>,
-    mut progress: Progress,
-    out: &mut impl Write,
+    progress: Progress,
+    out: &mut (impl Write + Send),
 ) -> anyhow::Result<()> {
     if let Some(number) = only {
-        let mut frames = Frames::default();
         let kept = super::find(reader, selector, number)?;
-        frames.push(kept.meta, &kept.bytes, kept.comments);
-        let mut text = Vec::new();
-        Formatter::default().format(&frames, &mut text);
-        return Ok(out.write_all(&text)?);
-    }
-    std::thread::scope(|scope| {
-        let mut pool = Pool::new(out);
-        let read = feed(reader, selector, &mut progress, &mut pool, |work| {
-            scope.spawn(work);
-        });
-        let written = pool.finish();
-        progress.clear();
-        written.and(read)
-    })
-}
-
-/// Reads to the end, handing full batches to the pool. The outer error is of the input, and what
-/// was read before it is in the pool; an error of the output ends everything at once.
-fn feed(
-    reader: &mut Reader,
-    selector: &mut Selector,
-    progress: &mut Progress,
-    pool: &mut Pool<'_, impl Write>,
-    mut spawn: impl FnMut(Box<dyn FnOnce() + Send>),
-) -> anyhow::Result<()> {
-    // what trickles in through a pipe is shown as it comes, not when a batch is full
-    let trickles = reader.progress().total.is_none() && reader.compression().is_none();
-    let mut frames = pool.recycled();
-    loop {
-        progress.at(reader.progress().read);
-        let batch = match reader.next_batch() {
-            Ok(Some(batch)) => batch,
-            Ok(None) => break pool.submit(frames, true, &mut spawn),
-            Err(error) => {
-                pool.submit(frames, true, &mut spawn)?;
-                break Err(error.into());
-            }
-        };
-        let mut from = 0;
-        while from < batch.records().len() {
-            from = match frames.fill(&batch, from, selector) {
-                Ok(from) => from,
-                Err(error) => {
-                    pool.submit(frames, true, &mut spawn)?;
-                    return Err(error);
-                }
-            };
-            if frames.is_full() {
-                pool.submit(frames, false, &mut spawn)?;
-                frames = pool.recycled();
-            }
-        }
-        if trickles && !frames.is_empty() {
-            pool.submit(frames, false, &mut spawn)?;
-            pool.drain()?;
-            frames = pool.recycled();
-        }
-    }
-}
-
-/// A batch on its way, and the text it became.
-type Job = (Frames, Vec<u8>);
-
-struct Worker {
-    work: Sender<Job>,
-    done: Receiver<Job>,
-}
-
-/// The workers, and what is in flight.
-struct Pool<'w, W> {
-    out: &'w mut W,
-    workers: Vec<Worker>,
-    workers_max: usize,
-    /// Batches submitted and written; worker `n % workers` has batch `n`.
-    submitted: usize,
-    written: usize,
-    spare: Vec<Job>,
-    /// For the first batch, if it is the only one.
-    own: Formatter,
-}
-
-impl<'w, W: Write> Pool<'w, W> {
-    fn new(out: &'w mut W) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self {
-            out,
-            workers: Vec::new(),
-            workers_max: cores.min(WORKERS_MAX),
-            submitted: 0,
-            written: 0,
-            spare: Vec::new(),
-            own: Formatter::default(),
-        }
-    }
-
-    fn recycled(&mut self) -> Frames {
-        match self.spare.last_mut() {
-            Some((frames, _)) => {
-                let mut frames = std::mem::take(frames);
-                frames.clear();
-                frames
-            }
-            None => Frames::default(),
-        }
-    }
-
-    fn spare_text(&mut self) -> Vec<u8> {
-        let mut text = self.spare.pop().map_or_else(Vec::new, |(_, text)| text);
-        text.clear();
-        text
-    }
-
-    fn submit(
-        &mut self,
-        frames: Frames,
-        last: bool,
-        spawn: &mut impl FnMut(Box<dyn FnOnce() + Send>),
-    ) -> anyhow::Result<()> {
-        if frames.is_empty() {
-            return Ok(());
-        }
-        if last && self.workers.is_empty() {
-            let mut text = self.spare_text();
-            self.own.format(&frames, &mut text);
-            return Ok(self.out.write_all(&text)?);
-        }
-        if self.workers.is_empty() {
-            self.workers = (0..self.workers_max).map(|_| start(spawn)).collect();
-        }
-        if self.submitted - self.written == self.workers.len() * DEPTH {
-            self.write_next()?;
-        }
-        let text = self.spare_text();
-        let turn = self.submitted % self.workers.len();
-        self.submitted += 1;
-        let sent = self.workers[turn].work.send((frames, text));
-        sent.map_err(|_| anyhow::anyhow!("a formatting thread died"))
-    }
-
-    fn write_next(&mut self) -> anyhow::Result<()> {
-        let turn = self.written % self.workers.len();
-        let done = self.workers[turn].done.recv();
-        let job = done.map_err(|_| anyhow::anyhow!("a formatting thread died"))?;
-        self.written += 1;
-        self.out.write_all(&job.1)?;
-        self.spare.push(job);
-        Ok(())
-    }
-
-    /// Writes all that is in flight.
-    fn drain(&mut self) -> anyhow::Result<()> {
-        while self.written < self.submitted {
-            self.write_next()?;
-        }
-        Ok(self.out.flush()?)
-    }
-
-    /// Ends the workers after their last batch.
-    fn finish(mut self) -> anyhow::Result<()> {
-        self.drain()
-    }
-}
-
-fn start(spawn: &mut impl FnMut(Box<dyn FnOnce() + Send>)) -> Worker {
-    let (work, todo) = bounded::<Job>(DEPTH);
-    let (finished, done) = bounded(DEPTH);
-    spawn(Box::new(move || {
         let mut formatter = Formatter::default();
-        for (frames, mut text) in todo {
-            formatter.format(&frames, &mut text);
-            if finished.send((frames, text)).is_err() {
-                return;
+        formatter.decoder.decode(&kept.meta, &kept.bytes, &mut formatter.decoded);
+        formatter.writer.frame(&kept.meta, &formatter.decoded, &kept.comments);
+        return Ok(out.write_all(&formatter.writer.json.buf)?);
+    }
+    let (expression, linktype) =
+        (selector.expression().map(str::to_owned), Selector::first_linktype(reader));
+    let work = Work {
+        input: Mutex::new(Input { reader, progress, taken: 0, end: None }),
+        output: Mutex::new(Output::new(out)),
+        turned: Condvar::new(),
+        failed: AtomicBool::new(false),
+    };
+    std::thread::scope(|scope| {
+        let mut own = Worker::default();
+        // one block here: most files have no more
+        if work.step(&mut own, selector) {
+            for _ in 1..workers() {
+                scope.spawn(|| {
+                    // compiled once already, so it can be compiled again
+                    let selector = Selector::for_linktype(expression.as_deref(), linktype);
+                    let Ok(mut selector) = selector else { return };
+                    let mut worker = Worker::default();
+                    while work.step(&mut worker, &mut selector) {}
+                });
             }
+            while work.step(&mut own, selector) {}
         }
-    }));
-    Worker { work, done }
+    });
+    let Work { input, output, .. } = work;
+    let mut input = into_inner(input);
+    input.progress.clear();
+    let ended = input.end.unwrap_or(Ok(()));
+    into_inner(output).error.map_or(ended, Err)
+}
+
+/// What is to be read, under one lock.
+struct Input<'a> {
+    reader: &'a mut Reader,
+    progress: Progress,
+    /// Blocks given to workers.
+    taken: u64,
+    /// How the input ended, once it has.
+    end: Option<anyhow::Result<()>>,
+}
+
+/// What is to be written, under another.
+struct Output<'a, W> {
+    out: &'a mut W,
+    /// Blocks whose text is out.
+    written: u64,
+    /// Texts of later blocks.
+    waiting: BTreeMap<u64, Vec<u8>>,
+    /// Memory of texts that are out.
+    spare: Vec<Vec<u8>>,
+    /// Nothing more is written.
+    error: Option<anyhow::Error>,
+}
+
+impl<'a, W> Output<'a, W> {
+    fn new(out: &'a mut W) -> Self {
+        Self { out, written: 0, waiting: BTreeMap::new(), spare: Vec::new(), error: None }
+    }
+}
+
+struct Work<'a, W> {
+    input: Mutex<Input<'a>>,
+    output: Mutex<Output<'a, W>>,
+    /// Something was written, or will never be.
+    turned: Condvar,
+    failed: AtomicBool,
+}
+
+/// A thread's own memory.
+struct Worker {
+    block: Block,
+    selected: Vec<u32>,
+    formatter: Formatter,
+    text: Vec<u8>,
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Self {
+            block: Block::with_bytes(BLOCK_BYTES),
+            selected: Vec::new(),
+            formatter: Formatter::default(),
+            text: Vec::new(),
+        }
+    }
+}
+
+impl<W: Write> Work<'_, W> {
+    /// One block from reading to writing: false if there are no more.
+    fn step(&self, worker: &mut Worker, selector: &mut Selector) -> bool {
+        let _alarm = Alarm(self);
+        let Some(number) = self.read(&mut worker.block) else { return false };
+        let batch = worker.block.batch();
+        let (formatter, text) = (&mut worker.formatter, &mut worker.text);
+        text.clear();
+        let mut selected = Ok(());
+        if selector.takes_all() {
+            formatter.format(&batch, 0..batch.records().len(), text);
+        } else {
+            selected = selector.select(&batch, &mut worker.selected);
+            formatter.format(&batch, worker.selected.iter().map(|&index| index as usize), text);
+        }
+        self.write(number, text, selected)
+    }
+
+    /// The next block and its number.
+    fn read(&self, block: &mut Block) -> Option<u64> {
+        let mut input = take(&self.input);
+        if input.end.is_some() || self.failed.load(Ordering::Relaxed) {
+            return None;
+        }
+        let Input { reader, progress, taken, end } = &mut *input;
+        progress.at(reader.progress().read);
+        match reader.next_block(block) {
+            Ok(true) => {
+                *taken += 1;
+                return Some(*taken - 1);
+            }
+            Ok(false) => *end = Some(Ok(())),
+            Err(error) => *end = Some(Err(error.into())),
+        }
+        None
+    }
+
+    /// Writes the text of block `number` and what waits behind it, or leaves it to wait: false if
+    /// there is no use in going on. An error in `after` ends everything once the text is out.
+    fn write(&self, number: u64, text: &mut Vec<u8>, after: anyhow::Result<()>) -> bool {
+        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        // the worker that has the next block to be written never waits; one with an error does,
+        // until it is the next
+        let ahead = if after.is_ok() { AHEAD_MAX } else { 0 };
+        while number > output.written + ahead && output.error.is_none() {
+            output = self.turned.wait(output).unwrap_or_else(PoisonError::into_inner);
+        }
+        if output.error.is_some() {
+            return false;
+        }
+        if number != output.written {
+            let spare = output.spare.pop().unwrap_or_default();
+            output.waiting.insert(number, std::mem::replace(text, spare));
+            return true;
+        }
+        let written = match after {
+            Ok(()) => output.write_from(text),
+            // what waits comes behind the error
+            Err(error) => output.out.write_all(text).map_err(Into::into).and(Err(error)),
+        };
+        if let Err(error) = written {
+            output.error = Some(error);
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        self.turned.notify_all();
+        output.error.is_none()
+    }
+}
+
+impl<W: Write> Output<'_, W> {
+    /// Writes the next text and those that wait behind it.
+    fn write_from(&mut self, text: &mut Vec<u8>) -> anyhow::Result<()> {
+        loop {
+            self.out.write_all(text)?;
+            self.written += 1;
+            let Some(next) = self.waiting.remove(&self.written) else { return Ok(()) };
+            self.spare.push(std::mem::replace(text, next));
+        }
+    }
+}
+
+/// Wakes those who wait for a thread that died: they would wait for ever.
+struct Alarm<'a, 'w, W>(&'a Work<'w, W>);
+
+impl<W> Drop for Alarm<'_, '_, W> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.failed.store(true, Ordering::Relaxed);
+            let mut output = self.0.output.lock().unwrap_or_else(PoisonError::into_inner);
+            output.error = Some(anyhow::anyhow!("a formatting thread died"));
+            self.0.turned.notify_all();
+        }
+    }
+}
+
+fn into_inner<T>(mutex: Mutex<T>) -> T {
+    mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,8 @@
 //! Applications by port number: a guess, always labelled as one. What the bytes say is another
 //! command's work.
 
+use std::sync::LazyLock;
+
 /// Application of a port: 0 is none.
 pub(super) type App = u8;
 
@@ -87,10 +89,6 @@ const PORTS: &[(u16, &str, &str)] = &[
     (51820, "", "wireguard"),
 ];
 
-/// UDP ports behind which the full decode looks for a tunnel (as `skb::decode` has them).
-const TUNNEL_PORTS: [u16; 12] =
-    [1701, 2123, 2152, 3544, 4341, 4342, 4500, 4754, 4789, 4790, 6081, 6635];
-
 /// Marks a tunnel's port in the table.
 const TUNNEL: u8 = 0x80;
 
@@ -106,7 +104,8 @@ impl Default for Apps {
         for (i, (port, ..)) in PORTS.iter().enumerate() {
             by_port[usize::from(*port)] = i as App + 1;
         }
-        for port in TUNNEL_PORTS {
+        // behind these UDP ports the full decode looks for a tunnel
+        for port in (0..=u16::MAX).filter(|&port| skb::decode::is_tunnel_port(port)) {
             by_port[usize::from(port)] |= TUNNEL;
         }
         Self { by_port }
@@ -114,6 +113,12 @@ impl Default for Apps {
 }
 
 impl Apps {
+    /// The table of this process.
+    pub fn table() -> &'static Self {
+        static TABLE: LazyLock<Apps> = LazyLock::new(Apps::default);
+        &TABLE
+    }
+
     /// Most applications there can be, and "none".
     pub const MAX: usize = 128;
 

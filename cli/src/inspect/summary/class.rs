@@ -140,6 +140,13 @@ impl ClassCounts {
         self.0[usize::from(class.0)].add(bytes);
     }
 
+    /// Adds the counts of another.
+    pub(super) fn merge(&mut self, other: &Self) {
+        for (counts, more) in self.0.iter_mut().zip(&other.0) {
+            counts.merge(*more);
+        }
+    }
+
     /// Moves what was counted to the tree.
     pub(super) fn drain_into(&mut self, tree: &mut Tree) {
         for (index, counts) in self.0.iter_mut().enumerate() {

@@ -78,9 +78,9 @@ pub struct Pair {
     pub counts: Counts,
 }
 
-impl Default for Flows {
-    fn default() -> Self {
-        let hash_key = HashKey::random();
+impl Flows {
+    /// None yet. Those that are to be merged have the same key.
+    pub(super) fn new(hash_key: HashKey) -> Self {
         Self {
             v4: Table::new(hash_key, BYTES_MAX),
             v6: Table::new(hash_key, BYTES_MAX_V6),
@@ -90,9 +90,27 @@ impl Default for Flows {
             hash_key,
         }
     }
-}
 
-impl Flows {
+    /// Bytes that the tables take.
+    pub(super) fn bytes(&self) -> usize {
+        self.v4.bytes() + self.v6.bytes()
+    }
+
+    /// Adds the flows of another that has the same key.
+    pub(super) fn merge(&mut self, mut other: Self) {
+        other.settle();
+        self.settle();
+        // what is still to be added takes memory too
+        self.v4.set_bytes_max(BYTES_MAX.saturating_sub(self.v6.bytes() + other.bytes()));
+        self.v4.merge(&other.v4);
+        drop(other.v4);
+        let left = BYTES_MAX.saturating_sub(self.v4.bytes() + other.v6.bytes());
+        self.v6.set_bytes_max(BYTES_MAX_V6.min(left));
+        self.v6.merge(&other.v6);
+        drop(other.v6);
+        self.v4.set_bytes_max(BYTES_MAX.saturating_sub(self.v6.bytes()));
+    }
+
     /// Notes an IPv4 frame; counted by [`settle`](Self::settle) at the latest.
     #[inline(always)]
     pub(super) fn ipv4(&mut self, frame: &[u8], at: &Located, ports: (u16, u16), bytes: u64) {
@@ -155,7 +173,7 @@ impl Flows {
         }
     }
 
-    /// Counts what was noted. To be called once, at the end.
+    /// Counts what was noted. To be called at the end, and before a merge.
     pub(super) fn settle(&mut self) {
         for slot in 0..self.front4.len() {
             let front = std::mem::take(&mut self.front4[slot]);
@@ -345,7 +363,7 @@ mod tests {
 
     #[test]
     fn both_directions_are_one_flow() {
-        let mut flows = Flows::default();
+        let mut flows = Flows::new(HashKey::random());
         add(&mut flows, 1, 2, (40_000, 22), 60);
         add(&mut flows, 2, 1, (22, 40_000), 1000);
         add(&mut flows, 1, 2, (40_001, 22), 7);

@@ -8,12 +8,13 @@ mod apps;
 mod class;
 mod flows;
 mod report;
+mod run;
 mod table;
 mod text;
 mod tree;
 mod wire;
 
-use capture::{Batch, Reader, Record};
+use capture::{Batch, Record};
 use skb::LinkType;
 use skb::decode::{Decoded, Decoder, LayerInfo};
 use skb::locate::{L3, locate};
@@ -24,7 +25,9 @@ pub use apps::Apps;
 use class::{ClassCounts, quick};
 pub use flows::{Endpoint, FlowCounts, Flows, Pair};
 pub use report::write_json;
+pub use run::run_on;
 pub use table::Counts;
+use table::HashKey;
 pub use text::write_text;
 pub use tree::{Row, Tree};
 pub use wire::{Wire, ethernet_wire_bytes};
@@ -64,37 +67,12 @@ pub struct Summary {
     pub first: Option<Kept>,
 }
 
-/// Reads `reader` to its end and adds up the frames that `selector` takes.
-///
-/// A damage ends the reading and comes back beside the summary of the frames before it.
-/// `at` is told the position in the input from time to time.
-pub fn run_on(
-    reader: &mut Reader,
-    selector: &mut Selector,
-    mut at: impl FnMut(u64),
-) -> (Summary, Option<anyhow::Error>) {
-    let mut collector = Collector::default();
-    let error = loop {
-        at(reader.progress().read);
-        match reader.next_batch() {
-            Ok(Some(batch)) => {
-                if let Err(error) = collector.batch(&batch, selector) {
-                    break Some(error);
-                }
-            }
-            Ok(None) => break None,
-            Err(error) => break Some(error.into()),
-        }
-    };
-    (collector.finish(), error)
-}
-
 /// Adds up batches.
 #[derive(Debug)]
 struct Collector {
     summary: Summary,
     classes: ClassCounts,
-    apps: Apps,
+    apps: &'static Apps,
     /// By VLAN identifier.
     vlans: Vec<Counts>,
     decoder: Decoder,
@@ -122,15 +100,15 @@ impl Origin {
     }
 }
 
-impl Default for Collector {
-    fn default() -> Self {
+impl Collector {
+    fn new(hash_key: HashKey) -> Self {
         let summary = Summary {
             all: Counts::default(),
             caplen_bytes: 0,
             tree: Tree::default(),
             sizes: Default::default(),
             vlans: Vec::new(),
-            flows: Flows::default(),
+            flows: Flows::new(hash_key),
             wire: Wire::default(),
             malformed: 0,
             cut: 0,
@@ -142,7 +120,7 @@ impl Default for Collector {
         Self {
             summary,
             classes: ClassCounts::default(),
-            apps: Apps::default(),
+            apps: Apps::table(),
             vlans: vec![Counts::default(); 4096],
             decoder,
             decoded: Decoded::default(),
@@ -150,16 +128,33 @@ impl Default for Collector {
             origin: Origin::NONE,
         }
     }
-}
 
-impl Collector {
+    /// Adds what another has collected from other frames of the same file.
+    fn merge(&mut self, other: Self) {
+        let (sum, more) = (&mut self.summary, other.summary);
+        sum.all.merge(more.all);
+        sum.caplen_bytes += more.caplen_bytes;
+        sum.tree.merge(&more.tree);
+        for (size, more) in sum.sizes.iter_mut().zip(more.sizes) {
+            size.merge(more);
+        }
+        sum.flows.merge(more.flows);
+        sum.wire.merge(more.wire);
+        sum.malformed += more.malformed;
+        sum.cut += more.cut;
+        sum.oversize += more.oversize;
+        sum.unread.merge(more.unread);
+        let firsts = [sum.first.take(), more.first].into_iter().flatten();
+        sum.first = firsts.min_by_key(|kept| kept.meta.number);
+        self.classes.merge(&other.classes);
+        for (vlan, more) in self.vlans.iter_mut().zip(other.vlans) {
+            vlan.merge(more);
+        }
+    }
+
     fn batch(&mut self, batch: &Batch<'_>, selector: &mut Selector) -> anyhow::Result<()> {
         if selector.takes_all() {
-            self.keep_first(batch, 0);
-            for (index, record) in batch.records().iter().enumerate() {
-                batch.prefetch(index, AHEAD);
-                self.frame(batch, index, record);
-            }
+            self.all(batch);
         } else {
             selector.select(batch, &mut self.selected)?;
             if let Some(&index) = self.selected.first() {
@@ -171,6 +166,14 @@ impl Collector {
             }
         }
         Ok(())
+    }
+
+    fn all(&mut self, batch: &Batch<'_>) {
+        self.keep_first(batch, 0);
+        for (index, record) in batch.records().iter().enumerate() {
+            batch.prefetch(index, AHEAD);
+            self.frame(batch, index, record);
+        }
     }
 
     fn keep_first(&mut self, batch: &Batch<'_>, index: usize) {
@@ -206,7 +209,7 @@ impl Collector {
         let tags_len = 4 * u32::from(found.tags);
         summary.oversize += u64::from(ethernet && frame_len > 1514 + tags_len);
 
-        let look = if ethernet { quick(bytes, frame_len, &found, &self.apps) } else { None };
+        let look = if ethernet { quick(bytes, frame_len, &found, self.apps) } else { None };
         let ports = if let Some(look) = look {
             self.classes.add(look.class, length);
             look.ports

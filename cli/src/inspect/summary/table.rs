@@ -5,6 +5,8 @@ use std::hash::{BuildHasher, RandomState};
 
 /// Slots of a fresh table.
 const SLOTS_MIN: usize = 1 << 10;
+/// Slots that are merged together; [`SLOTS_MIN`] is a multiple.
+const PIECE_SLOTS: usize = 64;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
@@ -108,6 +110,34 @@ impl<const K: usize> Table<K> {
     /// What did not fit.
     pub(super) fn overflow(&self) -> Counts {
         self.overflow
+    }
+
+    /// Adds all that another table of the same hash key has.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.overflow.merge(other.overflow);
+        // in the order of the slots the front of this table would fill up before it grows, so the
+        // other is read in pieces here and there
+        let words = &other.words[other.base..];
+        let piece = PIECE_SLOTS * Self::STRIDE;
+        let pieces = words.len() / piece;
+        let step = (pieces * 5 / 8) | 1;
+        let mut ahead = Vec::with_capacity(PIECE_SLOTS);
+        for i in 0..pieces {
+            let at = (i * step) % pieces * piece;
+            ahead.clear();
+            for slot in words[at..at + piece].chunks_exact(Self::STRIDE) {
+                if slot[K] != 0 {
+                    let mut key = [0; K];
+                    key.copy_from_slice(&slot[..K]);
+                    let hash = self.hash(key);
+                    self.prefetch(hash);
+                    ahead.push((key, hash, Counts { frames: slot[K], bytes: slot[K + 1] }));
+                }
+            }
+            for &(key, hash, counts) in &ahead {
+                self.add(key, hash, counts);
+            }
+        }
     }
 
     /// Lowers or raises the bound on memory; what is there stays.
@@ -245,6 +275,26 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn merges_like_a_map(
+            parts in prop::array::uniform2(prop::collection::vec(0..9000_u64, 0..9000)),
+        ) {
+            let key = HashKey::random();
+            let mut tables = [(); 2].map(|()| Table::<2>::new(key, 1 << 24));
+            let mut map = HashMap::new();
+            for (table, part) in tables.iter_mut().zip(&parts) {
+                for &n in part {
+                    let (key, counts) = ([n, 1], Counts { frames: 1, bytes: n });
+                    table.add(key, table.hash(key), counts);
+                    let sum: &mut Counts = map.entry(key).or_default();
+                    sum.merge(counts);
+                }
+            }
+            let [mut first, second] = tables;
+            first.merge(&second);
+            prop_assert_eq!(first.iter().collect::<HashMap<_, _>>(), map);
+        }
+
         #[test]
         fn counts_like_a_map(adds in prop::collection::vec((0..3000_u64, 1..9_u64), 0..6000)) {
             let mut table = Table::<5>::new(HashKey::random(), 1 << 24);

@@ -75,6 +75,23 @@ impl Tree {
         Some(new)
     }
 
+    /// Adds the counts of another.
+    pub(super) fn merge(&mut self, other: &Self) {
+        // a node stands behind its parent, so that the parent's place here is known already
+        let mut places = vec![None; other.nodes.len()];
+        places[0] = Some(0);
+        for (at, node) in other.nodes.iter().enumerate() {
+            for &child in &node.children {
+                let own = &other.nodes[child as usize];
+                let place = places[at].and_then(|at| self.child(at, own.kind, own.guessed));
+                if let Some(place) = place {
+                    self.nodes[place].counts.merge(own.counts);
+                }
+                places[child as usize] = place;
+            }
+        }
+    }
+
     /// Depth first, the commonest child first.
     pub fn rows(&self) -> Vec<Row> {
         let mut rows = Vec::with_capacity(self.nodes.len());
@@ -123,6 +140,22 @@ mod tests {
                 (1, "arp", false, 1, 42),
             ]
         );
+    }
+
+    #[test]
+    fn trees_merge() {
+        let chains: [&[&str]; 4] =
+            [&["eth", "ip", "tcp"], &["eth", "arp"], &["eth", "ip"], &["eth", "ip", "udp"]];
+        let one = Counts { frames: 1, bytes: 60 };
+        let (mut all, mut parts) = (Tree::default(), [Tree::default(), Tree::default()]);
+        for (i, chain) in chains.iter().cycle().take(7).enumerate() {
+            let app = (i % 3 == 0).then_some("ssh");
+            all.add(chain.iter().copied(), app, one);
+            parts[i % 2].add(chain.iter().copied(), app, one);
+        }
+        let [mut first, second] = parts;
+        first.merge(&second);
+        assert_eq!(first.rows(), all.rows());
     }
 
     #[test]

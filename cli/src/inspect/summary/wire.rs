@@ -31,6 +31,7 @@ pub struct Wire {
     pub untimed: u64,
     /// Timed frames in seconds beyond those kept.
     pub beyond: u64,
+    /// Time of the last frame that has one.
     last_ns: i64,
     /// The second now counted, as its first nanosecond.
     second_ns: i64,
@@ -82,6 +83,31 @@ impl Wire {
         self.current.add(wire_bytes);
     }
 
+    /// Time of the last frame that has one.
+    pub(super) fn last_ns(&self) -> i64 {
+        self.last_ns
+    }
+
+    /// The frames that follow come after one of this time, which another has counted.
+    pub(super) fn follow(&mut self, last_ns: i64) {
+        self.last_ns = last_ns;
+    }
+
+    /// Adds what another has counted.
+    pub(super) fn merge(&mut self, mut other: Self) {
+        self.flush();
+        other.flush();
+        self.total.merge(other.total);
+        let ends = [self.span, other.span].into_iter().flatten();
+        self.span = ends.reduce(|(a, b), (c, d)| (a.min(c), b.max(d)));
+        self.backwards += other.backwards;
+        self.untimed += other.untimed;
+        self.beyond += other.beyond;
+        for (second, counts) in other.seconds().filter(|(_, counts)| counts.frames > 0) {
+            self.put(second, counts);
+        }
+    }
+
     /// The busiest second: its start in seconds since 1970, and what was in it.
     pub fn peak(&mut self) -> Option<(i64, Counts)> {
         self.flush();
@@ -116,7 +142,10 @@ impl Wire {
         if counts.frames == 0 {
             return;
         }
-        let second = self.second_ns.div_euclid(NS_PER_S);
+        self.put(self.second_ns.div_euclid(NS_PER_S), counts);
+    }
+
+    fn put(&mut self, second: i64, counts: Counts) {
         if self.row.is_empty() {
             self.row_first = second;
         }

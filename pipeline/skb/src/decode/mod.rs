@@ -37,6 +37,7 @@ pub use decoded::{Decoded, EthernetPacket, FcsState, Malformed};
 pub use fields::{Checksum, Ip, Ipv6, Ipv6ExtKind, Snap, Tcp, TcpFlags};
 pub use layer::{Layer, LayerInfo};
 pub use note::{Note, NoteCode};
+pub use tunnel::is_tunnel_port;
 
 use crate::FrameMeta;
 

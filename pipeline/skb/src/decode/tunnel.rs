@@ -5,7 +5,7 @@ use super::{LayerInfo, names};
 
 /// UDP ports with a decoder of their own; also those whose sender may leave out the checksum over
 /// IPv6 (RFC 6935).
-pub(super) const fn is_tunnel_port(port: u16) -> bool {
+pub const fn is_tunnel_port(port: u16) -> bool {
     matches!(
         port,
         1701 | 2123 | 2152 | 3544 | 4341 | 4342 | 4500 | 4754 | 4789 | 4790 | 6081 | 6635
