@@ -9,7 +9,9 @@ use super::select::Selector;
 use super::summary::{Summary, run_on};
 use super::{Args, file};
 use crate::exit::{Exit, chain_text};
-use crate::term::{Paint, Progress, bytes, grouped, percent, safe};
+use crate::term::{
+    Paint, Progress, bytes, commands, counted, grouped, percent, safe, shell_word, width,
+};
 
 /// Reads the file, prints the page; a damage is named on it and is the run's error.
 pub(super) fn run(
@@ -63,7 +65,8 @@ fn overview(
         file::fact(out, paint, "mostly", &mostly)?;
     }
     if summary.malformed > 0 {
-        let text = format!("{} frames contradict themselves", grouped(summary.malformed));
+        let text =
+            format!("{} contradicting their own lengths", counted(summary.malformed, "frame"));
         file::fact(out, paint, "malformed", &text)?;
     }
     if all.frames == 0 {
@@ -102,43 +105,14 @@ fn next_steps(out: &mut Vec<u8>, summary: &Summary, args: &Args, paint: Paint) -
         return Ok(());
     }
     let file = shell_word(&safe(&file));
-    let another = if summary.all.frames > 1 { 2 } else { 1 };
+    let (another, why) =
+        if summary.all.frames > 1 { (2, "every byte of another") } else { (1, "every byte of it") };
     let steps = [
         (format!("framewalk inspect {file} --all"), "a line per frame"),
-        (format!("framewalk inspect {file} --frame {another} --hex"), "every byte of another"),
+        (format!("framewalk inspect {file} --frame {another} --hex"), why),
         (format!("framewalk inspect {file} --summary"), "who talks with whom"),
         (format!("framewalk walk {file}"), "through the switch"),
     ];
     writeln!(out, "\n{}", paint.head("Next"))?;
-    let column = steps.iter().map(|(command, _)| command.chars().count()).max().unwrap_or(0);
-    for (command, why) in steps {
-        if column + 4 + why.len() > crate::term::width() {
-            writeln!(out, "  {command}\n      {}", paint.dim(why))?;
-        } else {
-            writeln!(out, "  {command:<column$}  {}", paint.dim(why))?;
-        }
-    }
-    Ok(())
-}
-
-/// As one would have to type it.
-fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+=:@%,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn commands_can_be_typed_as_shown() {
-        assert_eq!(shell_word("pcaps/a-b.pcapng"), "pcaps/a-b.pcapng");
-        assert_eq!(shell_word("my file"), "'my file'");
-        assert_eq!(shell_word("it's"), "'it'\\''s'");
-    }
+    out.write_all(commands(&steps, paint, width()).as_bytes())
 }

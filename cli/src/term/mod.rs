@@ -5,7 +5,7 @@ mod paint;
 mod progress;
 pub mod time;
 
-pub use numbers::{bits_per_second, bytes, duration, grouped, percent};
+pub use numbers::{bits_per_second, bytes, counted, duration, grouped, percent};
 pub use paint::{ColorChoice, Paint, Role};
 pub use progress::Progress;
 
@@ -36,6 +36,33 @@ fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// A file's name as one would have to type it in a shell.
+pub fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:@%,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+/// Commands with what they are for: beside each other if all fit `width`, else below each other.
+pub fn commands(steps: &[(String, &str)], paint: Paint, width: usize) -> String {
+    use std::fmt::Write;
+    let mut out = String::new();
+    let column = steps.iter().map(|(command, _)| command.chars().count()).max().unwrap_or(0);
+    let beside = steps.iter().all(|(_, why)| column + 4 + why.len() <= width);
+    for (command, why) in steps {
+        // writing into a string cannot fail
+        let _ = if beside {
+            writeln!(out, "  {command:<column$}  {}", paint.dim(why))
+        } else {
+            writeln!(out, "  {command}\n      {}", paint.dim(why))
+        };
+    }
+    out
+}
+
 /// Breaks `text` at spaces into lines of at most `width` columns. A longer word gets its own line.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
@@ -63,6 +90,19 @@ mod tests {
         assert_eq!(safe("tab\there"), "tab\\there");
         assert_eq!(safe("\u{202e}cod"), "\\u{202e}cod");
         assert_eq!(safe("Praxis Müller"), "Praxis Müller");
+    }
+
+    #[test]
+    fn commands_can_be_typed_as_shown() {
+        assert_eq!(shell_word("pcaps/a-b.pcapng"), "pcaps/a-b.pcapng");
+        assert_eq!(shell_word("my file"), "'my file'");
+        assert_eq!(shell_word("it's"), "'it'\\''s'");
+        let steps = [("one".to_owned(), "first"), ("three".to_owned(), "third")];
+        assert_eq!(commands(&steps, Paint::off(), 80), "  one    first\n  three  third\n");
+        assert_eq!(
+            commands(&steps, Paint::off(), 12),
+            "  one\n      first\n  three\n      third\n"
+        );
     }
 
     #[test]

@@ -13,6 +13,11 @@ pub fn grouped(n: u64) -> String {
     out
 }
 
+/// `1 frame`, `1,723 frames`: for nouns that take an s.
+pub fn counted(n: u64, noun: &str) -> String {
+    format!("{} {noun}{}", grouped(n), if n == 1 { "" } else { "s" })
+}
+
 /// Bytes in powers of 1000, as disks and links are sold: `1.26 GB`, `532 bytes`.
 pub fn bytes(n: u64) -> String {
     if n == 1 {
@@ -74,6 +79,9 @@ mod tests {
         assert_eq!(grouped(0), "0");
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(3_458_760), "3,458,760");
+        assert_eq!(counted(1, "frame"), "1 frame");
+        assert_eq!(counted(0, "frame"), "0 frames");
+        assert_eq!(counted(1723, "frame"), "1,723 frames");
         assert_eq!(bytes(999), "999 bytes");
         assert_eq!(bytes(1_263_162_679), "1.26 GB");
         assert_eq!(bytes(999_999), "1.00 MB");

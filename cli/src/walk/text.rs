@@ -7,7 +7,12 @@ use skb::{CopyReason, Ledger};
 
 use super::report::{PortReport, Report};
 use super::who::{Chosen, Who};
-use crate::term::{Paint, bytes, grouped, percent, wrap};
+use crate::term::{
+    Paint, bytes, commands, counted, duration, grouped, percent, safe, shell_word, wrap,
+};
+
+/// Frames that a rate is given for.
+const RATED_FRAMES_MIN: u64 = 10_000;
 
 /// Writes the page. `width` is the terminal's.
 pub(super) fn write(out: &mut String, report: &Report, paint: Paint, width: usize) {
@@ -18,7 +23,7 @@ pub(super) fn write(out: &mut String, report: &Report, paint: Paint, width: usiz
     drops(out, report, paint, width);
     latency_table(out, &report.latencies, paint);
     speed(out, report);
-    next(out, report, paint);
+    next(out, report, paint, width);
 }
 
 macro_rules! line {
@@ -97,11 +102,11 @@ fn interrupts(out: &mut String, report: &Report) {
         if driver.interrupts == 0 { 0.0 } else { driver.frames as f64 / driver.interrupts as f64 };
     line!(
         out,
-        "  {} interrupt{} for {} frames ({per:.0} each): NAPI polls on while frames are\n  \
+        "  {} for {} ({} each): NAPI polls on while frames are\n  \
          there, and a file always has the next one ready",
-        grouped(driver.interrupts),
-        if driver.interrupts == 1 { "" } else { "s" },
-        grouped(driver.frames),
+        counted(driver.interrupts, "interrupt"),
+        counted(driver.frames, "frame"),
+        grouped(per.round() as u64),
     );
     line!(out);
 }
@@ -204,9 +209,9 @@ fn drops(out: &mut String, report: &Report, paint: Paint, width: usize) {
     let entered = report.ledger.frames_in + report.ledger.originated + report.ledger.cloned;
     line!(
         out,
-        "{}: {} references, {}; a drop is a decision, not an error",
+        "{}: {}, {}; a drop is a decision, not an error",
         paint.head("Drops"),
-        grouped(total),
+        counted(total, "reference"),
         percent(total, entered)
     );
     for (stage, reason, count) in report.drops() {
@@ -254,24 +259,28 @@ pub(super) fn latency_table(out: &mut String, latencies: &[StageLatency], paint:
 fn speed(out: &mut String, report: &Report) {
     let frames = report.ledger.frames_in;
     let taken: u64 = report.ports.iter().map(|p| p.in_bytes).sum();
-    let rate = if report.seconds > 0.0 { frames as f64 / report.seconds / 1e6 } else { 0.0 };
-    line!(
-        out,
-        "  {} frames, {} in {:.3} s: {rate:.1} million frames/s with reading the file",
-        grouped(frames),
-        bytes(taken),
-        report.seconds
-    );
+    let took = duration((report.seconds * 1e9) as u64);
+    // a rate over a few bursts would be a rate of starting
+    let rate = if frames < RATED_FRAMES_MIN {
+        "too short to give a rate".to_owned()
+    } else {
+        let rate = frames as f64 / report.seconds / 1e6;
+        format!("{rate:.1} million frames/s with reading the file")
+    };
+    line!(out, "  {}, {} in {took}: {rate}", counted(frames, "frame"), bytes(taken));
     line!(out);
 }
 
-fn next(out: &mut String, report: &Report, paint: Paint) {
+fn next(out: &mut String, report: &Report, paint: Paint, width: usize) {
     if report.input == "standard input" || report.ledger.frames_in == 0 {
         return;
     }
     line!(out, "{}", paint.head("Next"));
-    let file = crate::term::safe(&report.input);
-    line!(out, "  framewalk walk {file} --frame 1 --step         step through one frame");
-    line!(out, "  framewalk walk {file} --export stages.pcapng   every stage, for Wireshark");
-    line!(out, "  framewalk inspect {file}                       what is in the capture");
+    let file = shell_word(&safe(&report.input));
+    let steps = [
+        (format!("framewalk walk {file} --frame 1 --step"), "step through one frame"),
+        (format!("framewalk walk {file} --export stages.pcapng"), "every stage, for Wireshark"),
+        (format!("framewalk inspect {file}"), "what is in the capture"),
+    ];
+    out.push_str(&commands(&steps, paint, width));
 }

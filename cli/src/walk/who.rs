@@ -113,14 +113,15 @@ pub fn decide_on_stream(
     question: &Question,
 ) -> Result<(Who, Source), capture::Error> {
     let name = source.name().to_owned();
-    let tee = Tee(Arc::new(Mutex::new(Kept { source, bytes: Vec::new() })));
+    let tee = Tee(Arc::new(Mutex::new(Kept { source, bytes: Vec::new(), failed: None })));
     let mut counts = Counts::default();
     let mut meta = None;
     if question.is_answered() {
         let who = counts.into_who(question, Chosen::Named, None, None);
         return Ok((who, Source::from_read(&name, Box::new(Rest(tee.0)))?));
     }
-    let mut reader = Reader::new(Source::from_read(&name, Box::new(tee.clone()))?)?;
+    let looked_through = Source::from_read(&name, Box::new(tee.clone())).and_then(Reader::new);
+    let mut reader = looked_through.map_err(|error| tee.take_failed().unwrap_or(error))?;
     while let Ok(Some(batch)) = reader.next_batch() {
         counts.batch(&batch);
         meta = meta.or_else(|| find(&batch, question.frame));
@@ -138,6 +139,8 @@ pub fn decide_on_stream(
 struct Kept {
     source: Source,
     bytes: Vec<u8>,
+    /// What ended the source; a source tells it once, and who reads on has to be told again.
+    failed: Option<capture::Error>,
 }
 
 /// Reads on and keeps what was read.
@@ -152,12 +155,20 @@ impl Tee {
     fn take_kept(&self) -> Vec<u8> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).bytes)
     }
+
+    fn take_failed(&self) -> Option<capture::Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).failed.take()
+    }
 }
 
 impl Read for Tee {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = kept.source.read(buf).map_err(io::Error::other)?;
+        let read = kept.source.read(buf).map_err(|error| {
+            let text = error.to_string();
+            kept.failed = Some(error);
+            io::Error::other(text)
+        })?;
         kept.bytes.extend_from_slice(&buf[..read]);
         Ok(read)
     }
@@ -169,7 +180,10 @@ struct Rest(Arc<Mutex<Kept>>);
 impl Read for Rest {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.source.read(buf).map_err(io::Error::other)
+        match kept.failed.take() {
+            Some(error) => Err(io::Error::other(error)),
+            None => kept.source.read(buf).map_err(io::Error::other),
+        }
     }
 }
 

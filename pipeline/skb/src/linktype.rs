@@ -53,7 +53,8 @@ linktypes! {
     ENC = 109, "ENC";
     LANE8023 = 110, "LANE8023";
     HIPPI = 111, "HIPPI";
-    HDLC = 112, "HDLC";
+    /// NetBSD's HDLC framing.
+    HDLC = 112, "NETBSD_HDLC";
     LINUX_SLL = 113, "LINUX_SLL";
     LTALK = 114, "LTALK";
     ECONET = 115, "ECONET";
@@ -245,6 +246,9 @@ linktypes! {
     FIRA_UCI = 299, "FIRA_UCI";
     MDB = 300, "MDB";
     DECT_NR = 301, "DECT_NR";
+    EDK2_MM = 302, "EDK2_MM";
+    DEBUG_ONLY = 303, "DEBUG_ONLY";
+    DECT_NR_TAP = 304, "DECT_NR_TAP";
 }
 
 impl fmt::Display for LinkType {
