@@ -11,6 +11,11 @@ use super::table::{Counts, HashKey, Table};
 const BYTES_MAX: usize = 200 << 20;
 /// Of these, for IPv6 while frames are counted.
 const BYTES_MAX_V6: usize = 72 << 20;
+/// Bytes of flow tables up to which hosts and pairs are added up at the same time: there is memory
+/// for both.
+const SMALL_BYTES: usize = 40 << 20;
+/// Bytes of flow tables that are not worth a thread.
+const ALONE_BYTES: usize = 1 << 20;
 /// Additions to a table that are made together.
 const PENDING_MAX: usize = 256;
 /// Flows counted in front of the IPv4 table: 64 KiB, so that a flow whose frames follow each other
@@ -56,6 +61,17 @@ pub struct FlowCounts {
     pub tcp: u64,
     /// UDP.
     pub udp: u64,
+}
+
+/// The greatest by bytes.
+#[derive(Debug, Clone)]
+pub struct Busiest<T> {
+    /// They, the greatest first.
+    pub top: Vec<T>,
+    /// How many there are; at least, if some are missed.
+    pub all: u64,
+    /// Frames whose hosts did not fit into the table.
+    pub missed: Counts,
 }
 
 /// A host and its traffic, sent and received together.
@@ -220,55 +236,71 @@ impl Flows {
         sum
     }
 
-    /// The busiest hosts by bytes, and how many hosts there are (at least, if `overflow` is not
-    /// zero afterwards).
-    pub fn hosts(&self, top: usize) -> (Vec<Endpoint>, u64, Counts) {
+    /// The busiest hosts and the busiest pairs of hosts, by bytes.
+    pub fn busiest(&self, top: usize) -> (Busiest<Endpoint>, Busiest<Pair>) {
+        let room = (BYTES_MAX + (24 << 20)).saturating_sub(self.bytes());
+        if self.bytes() < ALONE_BYTES || self.bytes() > SMALL_BYTES {
+            return (self.hosts(top, room), self.pairs(top, room));
+        }
+        // as many of each as there are flows take less than half of the room
+        std::thread::scope(|scope| {
+            let hosts = scope.spawn(|| self.hosts(top, room / 2));
+            let pairs = self.pairs(top, room / 2);
+            match hosts.join() {
+                Ok(hosts) => (hosts, pairs),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })
+    }
+
+    fn hosts(&self, top: usize, room: usize) -> Busiest<Endpoint> {
         let mut best = Top::new(top);
-        let (n4, mut missed) = self.fold4(&mut best, |key, counts, table| {
+        let (n4, mut missed) = self.fold4(&mut best, room, |key, counts, table| {
             let (a, b) = ((key[0] >> 16) as u32, (key[1] >> 16) as u32);
-            count(table, [u64::from(a), 0], counts);
+            table.add([u64::from(a), 0], counts);
             if a != b {
-                count(table, [u64::from(b), 0], counts);
+                table.add([u64::from(b), 0], counts);
             }
         });
-        let (n6, missed6) = self.fold6(&mut best, |key, counts, table| {
+        let (n6, missed6) = self.fold6(&mut best, room, |key, counts, table| {
             let (a, b) = ([key[0], key[1], 0, 0, 0, 0], [key[2], key[3], 0, 0, 0, 0]);
-            count(table, a, counts);
+            table.add(a, counts);
             if a != b {
-                count(table, b, counts);
+                table.add(b, counts);
             }
         });
         missed.merge(missed6);
         let hosts = best.sorted().into_iter();
         let hosts = hosts.map(|((address, _), counts)| Endpoint { address, counts });
-        (hosts.collect(), n4 + n6, missed)
+        Busiest { top: hosts.collect(), all: n4 + n6, missed }
     }
 
-    /// The busiest pairs of hosts by bytes, and how many there are.
-    pub fn pairs(&self, top: usize) -> (Vec<Pair>, u64, Counts) {
+    fn pairs(&self, top: usize, room: usize) -> Busiest<Pair> {
         let mut best = Top::new(top);
-        let (n4, mut missed) = self.fold4(&mut best, |key, counts, table| {
+        let (n4, mut missed) = self.fold4(&mut best, room, |key, counts, table| {
             let (a, b) = (u64::from((key[0] >> 16) as u32), u64::from((key[1] >> 16) as u32));
-            count(table, [a.min(b), a.max(b)], counts);
+            table.add([a.min(b), a.max(b)], counts);
         });
-        let (n6, missed6) = self.fold6(&mut best, |key, counts, table| {
-            count(table, [key[0], key[1], key[2], key[3], 0, 0], counts);
+        let (n6, missed6) = self.fold6(&mut best, room, |key, counts, table| {
+            table.add([key[0], key[1], key[2], key[3], 0, 0], counts);
         });
         missed.merge(missed6);
         let pairs = best.sorted().into_iter();
         let pairs = pairs.map(|((a, b), counts)| Pair { a, b, counts });
-        (pairs.collect(), n4 + n6, missed)
+        Busiest { top: pairs.collect(), all: n4 + n6, missed }
     }
 
     fn fold4(
         &self,
         best: &mut Top,
-        mut each: impl FnMut(Key4, Counts, &mut Table<2>),
+        room: usize,
+        mut each: impl FnMut(Key4, Counts, &mut Adder<2>),
     ) -> (u64, Counts) {
-        let mut table = Table::new(self.hash_key, self.bytes_left());
+        let mut adder = Adder::new(Table::new(self.hash_key, room));
         for (key, counts) in self.v4.iter() {
-            each(key, counts, &mut table);
+            each(key, counts, &mut adder);
         }
+        let table = adder.finish();
         let ip = |word: u64| IpAddr::V4(Ipv4Addr::from_bits(word as u32));
         for (key, counts) in table.iter() {
             best.offer(counts, || (ip(key[0]), ip(key[1])));
@@ -279,12 +311,14 @@ impl Flows {
     fn fold6(
         &self,
         best: &mut Top,
-        mut each: impl FnMut(Key6, Counts, &mut Table<6>),
+        room: usize,
+        mut each: impl FnMut(Key6, Counts, &mut Adder<6>),
     ) -> (u64, Counts) {
-        let mut table = Table::new(self.hash_key, self.bytes_left());
+        let mut adder = Adder::new(Table::new(self.hash_key, room));
         for (key, counts) in self.v6.iter() {
-            each(key, counts, &mut table);
+            each(key, counts, &mut adder);
         }
+        let table = adder.finish();
         let ip = |hi: u64, lo: u64| {
             IpAddr::V6(Ipv6Addr::from_bits(u128::from(hi) << 64 | u128::from(lo)))
         };
@@ -293,16 +327,40 @@ impl Flows {
         }
         (table.len() as u64, table.overflow())
     }
-
-    fn bytes_left(&self) -> usize {
-        let taken = self.v4.bytes() + self.v6.bytes();
-        (BYTES_MAX + (24 << 20)).saturating_sub(taken)
-    }
 }
 
-fn count<const K: usize>(table: &mut Table<K>, key: [u64; K], counts: Counts) {
-    let hash = table.hash(key);
-    table.add(key, hash, counts);
+/// Adds to a table a few at a time, so that the cache has the slots by then.
+struct Adder<const K: usize> {
+    table: Table<K>,
+    pending: Vec<Pending<[u64; K]>>,
+}
+
+impl<const K: usize> Adder<K> {
+    fn new(table: Table<K>) -> Self {
+        Self { table, pending: Vec::with_capacity(PENDING_MAX) }
+    }
+
+    #[inline(always)]
+    fn add(&mut self, key: [u64; K], counts: Counts) {
+        let hash = self.table.hash(key);
+        self.table.prefetch(hash);
+        self.pending.push(Pending { key, hash, counts });
+        if self.pending.len() == PENDING_MAX {
+            self.settle();
+        }
+    }
+
+    #[inline(never)]
+    fn settle(&mut self) {
+        for Pending { key, hash, counts } in self.pending.drain(..) {
+            self.table.add(key, hash, counts);
+        }
+    }
+
+    fn finish(mut self) -> Table<K> {
+        self.settle();
+        self.table
+    }
 }
 
 /// The greatest few.
@@ -370,12 +428,13 @@ mod tests {
         add(&mut flows, 3, 3, (9, 9), 5);
         flows.settle();
         assert_eq!(flows.flow_counts(), FlowCounts { all: 3, tcp: 3, udp: 0 });
-        let (hosts, n, missed) = flows.hosts(2);
-        assert_eq!((n, missed), (3, Counts::default()));
-        let seen: Vec<_> = hosts.iter().map(|h| (h.address.to_string(), h.counts.bytes)).collect();
+        let (hosts, pairs) = flows.busiest(2);
+        assert_eq!((hosts.all, hosts.missed), (3, Counts::default()));
+        let seen: Vec<_> =
+            hosts.top.iter().map(|h| (h.address.to_string(), h.counts.bytes)).collect();
         assert_eq!(seen, [("192.0.2.1".to_owned(), 1067), ("192.0.2.2".to_owned(), 1067)]);
-        let (pairs, n, _) = flows.pairs(10);
-        assert_eq!((pairs.len(), n), (2, 2));
+        assert_eq!((pairs.top.len(), pairs.all), (2, 2));
+        let pairs = pairs.top;
         assert_eq!(pairs[0].counts, Counts { frames: 3, bytes: 1067 });
         assert_eq!(pairs[1].a, pairs[1].b);
     }

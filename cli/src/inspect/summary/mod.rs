@@ -23,7 +23,7 @@ use super::Kept;
 use super::select::Selector;
 pub use apps::Apps;
 use class::{ClassCounts, quick};
-pub use flows::{Endpoint, FlowCounts, Flows, Pair};
+pub use flows::{Busiest, Endpoint, FlowCounts, Flows, Pair};
 pub use report::write_json;
 pub use run::run_on;
 pub use table::Counts;

@@ -11,8 +11,7 @@ const TALKERS: usize = 100;
 
 /// Writes it, and a newline.
 pub fn write_json(out: &mut Vec<u8>, reader: &Reader, summary: &mut Summary) -> anyhow::Result<()> {
-    let (hosts, host_count, hosts_missed) = summary.flows.hosts(TALKERS);
-    let (pairs, pair_count, _) = summary.flows.pairs(TALKERS);
+    let (hosts, pairs) = summary.flows.busiest(TALKERS);
     let missed = summary.flows.overflow();
     let flow_counts = summary.flows.flow_counts();
     let (first, last) = summary.wire.span.unzip();
@@ -41,19 +40,19 @@ pub fn write_json(out: &mut Vec<u8>, reader: &Reader, summary: &mut Summary) -> 
             "all": flow_counts.all,
             "tcp": flow_counts.tcp,
             "udp": flow_counts.udp,
-            "complete": missed.frames + hosts_missed.frames == 0,
+            "complete": missed.frames + hosts.missed.frames == 0,
             "overflow_frames": missed.frames,
             "overflow_bytes": missed.bytes,
         },
         "hosts": {
-            "count": host_count,
-            "top": hosts.iter()
+            "count": hosts.all,
+            "top": hosts.top.iter()
                 .map(|host| with(json!({"address": host.address.to_string()}), host.counts))
                 .collect::<Vec<_>>(),
         },
         "conversations": {
-            "count": pair_count,
-            "top": pairs.iter()
+            "count": pairs.all,
+            "top": pairs.top.iter()
                 .map(|p| with(json!({"a": p.a.to_string(), "b": p.b.to_string()}), p.counts))
                 .collect::<Vec<_>>(),
         },

@@ -7,6 +7,8 @@ use std::hash::{BuildHasher, RandomState};
 const SLOTS_MIN: usize = 1 << 10;
 /// Slots that are merged together; [`SLOTS_MIN`] is a multiple.
 const PIECE_SLOTS: usize = 64;
+/// Words of the usual page.
+const PAGE_WORDS: usize = 4096 / 8;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
@@ -239,6 +241,10 @@ impl<const K: usize> Table<K> {
 
     fn allocate(&mut self, slots: usize) {
         self.words = vec![0; slots * Self::STRIDE + LINE / 8];
+        // fresh memory that is read before it is written costs two page faults, written one
+        for page in self.words.chunks_mut(PAGE_WORDS) {
+            page[0] = std::hint::black_box(0);
+        }
         let past_line = self.words.as_ptr().addr() % LINE;
         self.base = (LINE - past_line) % LINE / 8;
         self.words.truncate(self.base + slots * Self::STRIDE);

@@ -145,21 +145,20 @@ fn vlans(out: &mut Vec<u8>, summary: &Summary, paint: Paint) -> io::Result<()> {
 
 fn talkers(out: &mut Vec<u8>, summary: &Summary, paint: Paint) -> io::Result<()> {
     let flows = &summary.flows;
-    let (hosts, host_count, hosts_missed) = flows.hosts(TALKERS);
-    if hosts.is_empty() {
+    let (hosts, pairs) = flows.busiest(TALKERS);
+    if hosts.top.is_empty() {
         return Ok(());
     }
     let missed = flows.overflow();
-    let at_least = if missed.frames + hosts_missed.frames > 0 { "at least " } else { "" };
-    let title = format!("hosts, the busiest of {at_least}{}", grouped(host_count));
+    let at_least = if missed.frames + hosts.missed.frames > 0 { "at least " } else { "" };
+    let title = format!("hosts, the busiest of {at_least}{}", grouped(hosts.all));
     heading(out, paint, &title, "frames", "bytes")?;
-    for host in &hosts {
+    for host in &hosts.top {
         counted(out, paint, Role::Net, &host.address.to_string(), host.counts, summary.all)?;
     }
-    let (pairs, pair_count, _) = flows.pairs(TALKERS);
-    let title = format!("conversations, the busiest of {at_least}{}", grouped(pair_count));
+    let title = format!("conversations, the busiest of {at_least}{}", grouped(pairs.all));
     heading(out, paint, &title, "frames", "bytes")?;
-    for pair in &pairs {
+    for pair in &pairs.top {
         let name = format!("{} - {}", pair.a, pair.b);
         counted(out, paint, Role::Net, &name, pair.counts, summary.all)?;
     }
