@@ -8,7 +8,10 @@ use framewalk_pipeline::skb::trace::NoTrace;
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(miri) { 2 } else { 200 },
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn every_reference_is_accounted_for(

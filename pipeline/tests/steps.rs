@@ -26,7 +26,10 @@ fn timeless(step: &Step) -> Step {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(miri) { 2 } else { 200 },
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn back_and_forth_gives_the_same_states(

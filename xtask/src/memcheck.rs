@@ -17,7 +17,8 @@ const TESTS: &[(&str, &[&str])] = &[
     ("framewalk-pipeline", &["--test", "ledger"]),
     ("framewalk-guest", &["--test", "hosts"]),
 ];
-/// Cases of a property test: memcheck makes each about 30 times slower.
+/// Cases of the property tests that do not set their own: memcheck makes each about 30 times
+/// slower.
 const PROPTEST_CASES: &str = "8";
 
 pub(crate) fn run() -> Result<Outcome> {
@@ -52,7 +53,7 @@ pub(crate) fn run() -> Result<Outcome> {
 }
 
 const VALGRIND: &str = "valgrind --quiet --error-exitcode=9 --leak-check=full \
-                        --errors-for-leak-kinds=definite";
+                        --show-leak-kinds=definite --errors-for-leak-kinds=definite";
 
 /// The triple that programs are built for, which is in the name of cargo's runner variable.
 fn host() -> Result<String> {

@@ -1,12 +1,17 @@
 //! A progress bar for what takes longer than a second, on a terminal only.
 
-use std::io::IsTerminal;
+use std::fmt;
+use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+
+use super::bytes;
 
 /// Nothing is drawn before this much time has passed.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Columns from which on there is room for a bar.
+const WIDE: u16 = 60;
 
 /// Shows how far reading a file has come. Gone from the screen when dropped.
 #[derive(Debug)]
@@ -21,7 +26,7 @@ pub struct Progress {
 impl Progress {
     /// `total` is the size of the input in bytes, if known. `quiet` switches it off.
     pub fn new(label: &'static str, total: Option<u64>, quiet: bool) -> Self {
-        let enabled = !quiet && std::io::stderr().is_terminal();
+        let enabled = !quiet && io::stderr().is_terminal();
         Self { started: Instant::now(), total, label, enabled, bar: None }
     }
 
@@ -33,7 +38,7 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.set_position(position);
         } else if self.started.elapsed() >= PATIENCE {
-            self.bar = Some(draw(self.label, self.total, position));
+            self.bar = Some(draw(self.label, self.total, position, self.started));
         }
     }
 
@@ -51,17 +56,58 @@ impl Drop for Progress {
     }
 }
 
-fn draw(label: &'static str, total: Option<u64>, position: u64) -> ProgressBar {
+fn draw(label: &'static str, total: Option<u64>, position: u64, started: Instant) -> ProgressBar {
     let target = ProgressDrawTarget::stderr_with_hz(10);
     let bar = ProgressBar::with_draw_target(total, target).with_message(label);
-    let template = if total.is_some() {
-        "{msg} {bar:30} {percent:>3} % of {total_bytes}, {bytes_per_sec}, {eta} left"
-    } else {
-        "{msg} {spinner} {bytes}, {bytes_per_sec}"
+    let wide = terminal_size::terminal_size_of(io::stderr()).is_none_or(|(w, _)| w.0 >= WIDE);
+    let template = match (total.is_some(), wide) {
+        (true, true) => "{msg} {wide_bar} {percent:>3} % of {size}, {speed}, {left} left",
+        (true, false) => "{msg} {percent:>3} %, {left} left",
+        (false, _) => "{msg} {spinner} {done}, {speed}",
     };
     if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
+        bar.set_style(with_figures(style, started));
     }
     bar.set_position(position);
     bar
+}
+
+/// The figures of the bar, from the mean since `started`: the bar's own begin when it is first
+/// drawn, a second later, and would take what was read before for an instant's work.
+fn with_figures(style: ProgressStyle, started: Instant) -> ProgressStyle {
+    let speed = move |state: &ProgressState| state.pos() as f64 / started.elapsed().as_secs_f64();
+    // a bar that cannot be written is no matter
+    style
+        .with_key("size", |state: &ProgressState, out: &mut dyn fmt::Write| {
+            let _ = out.write_str(&bytes(state.len().unwrap_or(0)));
+        })
+        .with_key("done", |state: &ProgressState, out: &mut dyn fmt::Write| {
+            let _ = out.write_str(&bytes(state.pos()));
+        })
+        .with_key("speed", move |state: &ProgressState, out: &mut dyn fmt::Write| {
+            let _ = write!(out, "{}/s", bytes(speed(state) as u64));
+        })
+        .with_key("left", move |state: &ProgressState, out: &mut dyn fmt::Write| {
+            let rest = state.len().unwrap_or(0).saturating_sub(state.pos());
+            let _ = out.write_str(&left(rest as f64 / speed(state)));
+        })
+}
+
+/// Seconds for people: whole ones, minutes from two on.
+fn left(seconds: f64) -> String {
+    let seconds = seconds.ceil() as u64;
+    if seconds < 120 { format!("{seconds} s") } else { format!("{} min", seconds.div_ceil(60)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_reads_well() {
+        assert_eq!(left(0.2), "1 s");
+        assert_eq!(left(119.0), "119 s");
+        assert_eq!(left(121.0), "3 min");
+        assert_eq!(left(f64::INFINITY), format!("{} min", u64::MAX.div_ceil(60)));
+    }
 }
