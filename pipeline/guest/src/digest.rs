@@ -62,10 +62,15 @@ impl Digest for FrameDigest {
     #[inline(always)]
     fn frame(&mut self, bytes: &[u8]) {
         let mut lanes = [bytes.len() as u64, 0, 0, 0];
-        match bytes.last_chunk::<BLOCK>() {
-            Some(last) => {
+        match (bytes.first_chunk(), bytes.last_chunk()) {
+            // two blocks without a loop: minimum frames
+            (Some(first), Some(last)) if (BLOCK + 1..=2 * BLOCK).contains(&bytes.len()) => {
+                block(&mut lanes, first);
+                block(&mut lanes, last);
+            }
+            (_, Some(last)) => {
                 let mut rest = bytes;
-                while let Some((head, tail)) = rest.split_first_chunk::<BLOCK>()
+                while let Some((head, tail)) = rest.split_first_chunk()
                     && !tail.is_empty()
                 {
                     block(&mut lanes, head);
@@ -73,7 +78,7 @@ impl Digest for FrameDigest {
                 }
                 block(&mut lanes, last);
             }
-            None => lanes = short(lanes, bytes),
+            (_, None) => lanes = short(lanes, bytes),
         }
         let [zero, one, two, three] = lanes;
         let frame = zero ^ one.rotate_left(16) ^ two.rotate_left(32) ^ three.rotate_left(48);

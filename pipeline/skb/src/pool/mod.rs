@@ -546,15 +546,17 @@ impl Pool {
             return self.free_all_but(skbs, hollow);
         }
         let refs = &mut self.refs[..];
-        for (place, skb) in skbs.iter().enumerate() {
+        let mut shared = 0;
+        for skb in skbs.iter() {
             let count = &mut refs[skb.buf.index()];
             if *count < 2 || skb.frags != 0 {
-                self.held -= place as u64;
-                return self.free_all_but(&mut skbs[place..], 0);
+                break;
             }
             *count -= 1;
+            shared += 1;
         }
-        self.held -= skbs.len() as u64;
+        self.held -= shared as u64;
+        self.free_all_but(&mut skbs[shared..], 0);
     }
 
     #[inline(never)]

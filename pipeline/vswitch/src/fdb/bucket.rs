@@ -1,9 +1,8 @@
 //! One cache line of the table: four entries, each a key and a value.
 //!
 //! ```text
-//! value   63 .. 48          47 .. 16        15 .. 8       7 .. 0
-//!         entries passed    tick last       8 = static    port
-//!         (way 0 only)      heard
+//! value   63 .. 48    47 .. 16           15 .. 8       7 .. 0
+//!         0           tick last heard    8 = static    port
 //! ```
 
 use super::{Tick, WAYS};
@@ -12,11 +11,7 @@ use skb::PortId;
 
 /// Flag of a static entry.
 pub(super) const STATIC: u64 = 1 << 8;
-/// The bits of a value that belong to its entry.
-pub(super) const ENTRY: u64 = (1 << PASSED_SHIFT) - 1;
-
 const TICK_SHIFT: u32 = 16;
-const PASSED_SHIFT: u32 = 48;
 
 /// One station; a key of 0 is free ([`FdbKey`](super::FdbKey)s are never 0).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
@@ -24,6 +19,10 @@ const PASSED_SHIFT: u32 = 48;
 pub(super) struct Entry {
     pub(super) key: u64,
     pub(super) value: u64,
+}
+
+impl Entry {
+    pub(super) const FREE: Self = Self { key: 0, value: 0 };
 }
 
 /// Four entries.
@@ -36,7 +35,7 @@ pub(super) struct Bucket {
 const _: () = assert!(size_of::<Bucket>() == 64);
 
 impl Bucket {
-    pub(super) const EMPTY: Self = Self { ways: [Entry { key: 0, value: 0 }; WAYS] };
+    pub(super) const EMPTY: Self = Self { ways: [Entry::FREE; WAYS] };
 
     /// The only way that can hold `key`: it does if `ways[way].key == key`. No branch.
     #[inline(always)]
@@ -51,24 +50,6 @@ impl Bucket {
     /// A free way, `home` if it is.
     pub(super) fn way_free(&self, home: usize) -> Option<usize> {
         (0..WAYS).map(|step| (home + step) % WAYS).find(|&way| self.ways[way].key == 0)
-    }
-
-    /// Writes an entry and leaves the bucket's own count alone.
-    pub(super) fn set(&mut self, way: usize, key: u64, value: u64) {
-        let entry = &mut self.ways[way];
-        entry.key = key;
-        entry.value = entry.value & !ENTRY | value & ENTRY;
-    }
-
-    /// How many entries whose way led through this bucket lie behind it.
-    #[inline(always)]
-    pub(super) fn passed(&self) -> u64 {
-        self.ways[0].value >> PASSED_SHIFT
-    }
-
-    /// At most `PROBES_MAX` buckets of four entries can have passed: 16 bits are enough.
-    pub(super) fn count_passed(&mut self, delta: i64) {
-        self.ways[0].value = self.ways[0].value.wrapping_add((delta << PASSED_SHIFT) as u64);
     }
 }
 
@@ -87,5 +68,11 @@ pub(super) fn heard(value: u64) -> Tick {
 /// Whether the entry is learned and older than `age_ticks`.
 #[inline(always)]
 pub(super) fn aged(value: u64, now: Tick, age_ticks: i32) -> bool {
-    now.since(heard(value)) > age_ticks && value & STATIC == 0
+    now.since(heard(value)) > age_ticks && is_learned(value)
+}
+
+/// Asked only where the time says "aged", which is rare: entries that fast are static or end here.
+#[cold]
+fn is_learned(value: u64) -> bool {
+    value & STATIC == 0
 }

@@ -99,6 +99,8 @@ pub struct FdbStats {
     pub static_conflict: u64,
     /// Doublings of the table.
     pub grown: u64,
+    /// Times the table was laid out with another key because it was crowded.
+    pub rekeyed: u64,
 }
 
 /// One entry, as [`Fdb::iter`](super::Fdb::iter) shows it.

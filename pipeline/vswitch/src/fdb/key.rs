@@ -67,7 +67,6 @@ impl fmt::Display for FdbKey {
 /// Secret of the table's hash. Draw it anew for each process; a fixed one makes runs repeatable.
 #[derive(Clone, Copy)]
 pub struct HashKey {
-    xor: u64,
     multiplier: u64,
 }
 
@@ -80,22 +79,22 @@ impl fmt::Debug for HashKey {
 impl HashKey {
     /// From 128 random bits.
     pub fn new(random: [u64; 2]) -> Self {
-        Self { xor: splitmix(random[0]), multiplier: splitmix(random[1]) | 1 }
+        Self { multiplier: splitmix(random[0] ^ splitmix(random[1])) | 1 }
     }
 
-    /// A folded 64 x 64 to 128 bit multiply, the step that foldhash and wyhash are made of.
-    /// foldhash itself takes its multiplier from a `'static` seed, which a value that is made
-    /// and dropped with a switch cannot be.
-    #[inline(always)]
-    fn hash(self, key: u64) -> u64 {
-        let product = u128::from(key ^ self.xor) * u128::from(self.multiplier);
-        product as u64 ^ (product >> 64) as u64
+    /// The key to try when this one crowds a table.
+    pub(super) fn next(self) -> Self {
+        Self { multiplier: splitmix(self.multiplier) | 1 }
     }
 
-    /// Where `key` is at home in a table of `entries`, a power of two of at most 2^24.
+    /// Where `key` is at home in a table of `entries`, a power of two of at least 2.
+    ///
+    /// Multiply-shift (Dietzfelbinger et al. 1997): for a random odd multiplier two keys collide
+    /// with a probability of at most 2 / `entries`.
     #[inline(always)]
     pub(super) fn slot(self, key: u64, entries: usize) -> usize {
-        (self.hash(key) >> 40) as usize & (entries - 1)
+        let shift = entries.leading_zeros() + 1;
+        (key.wrapping_mul(self.multiplier) >> (shift & 63)) as usize & (entries - 1)
     }
 }
 

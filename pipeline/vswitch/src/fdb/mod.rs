@@ -5,7 +5,8 @@
 //! hit costs one comparison; the others lie in another way of the bucket, on the same line.
 //! [`Probe`] holds what the common case needs for a whole burst. A bucket that is full
 //! passes entries on to the next one and counts how many it has passed (so a miss knows when to
-//! stop, and removal leaves no tombstones). The table starts at 128 KiB, of which a
+//! stop, and removal leaves no tombstones). Where that becomes common, the addresses at hand and
+//! the key do not get on: the table is laid out anew with another key (see `grow`). The table starts at 128 KiB, of which a
 //! small network uses a line per station, and doubles up to the stated capacity; large tables are
 //! prefetched for a whole burst first ([`Fdb::prefetch`]).
 //!
@@ -21,12 +22,13 @@
 
 mod bucket;
 mod config;
+mod grow;
 mod key;
 mod probe;
 #[cfg(test)]
 mod tests;
 
-use bucket::{Bucket, ENTRY, Entry, STATIC, pack};
+use bucket::{Bucket, Entry, STATIC, pack};
 pub use config::{
     AGEING_MS_DEFAULT, AGEING_MS_MAX, CAPACITY_DEFAULT, CAPACITY_MAX, FdbConfig, FdbEntry,
     FdbError, FdbStats, Learned,
@@ -49,6 +51,13 @@ const SWEEP_MAX: usize = 4096;
 /// The table. See the module text.
 pub struct Fdb {
     buckets: Box<[Bucket]>,
+    /// How many entries whose way led through a bucket lie behind it; at most `PROBES_MAX - 1`
+    /// buckets of four.
+    passed: Box<[u8]>,
+    /// The sum of `passed`: how crowded the table is.
+    away: usize,
+    /// Keys tried for the table of this size.
+    rekeyed: u32,
     buckets_max: usize,
     capacity: usize,
     len: usize,
@@ -85,10 +94,13 @@ impl Fdb {
         if !(1..=AGEING_MS_MAX).contains(&ageing_ms) {
             return Err(FdbError::Ageing { ageing_ms });
         }
-        let buckets_max = buckets_for(capacity);
+        let buckets_max = grow::buckets_for(capacity);
         let buckets = BUCKETS_MIN.min(buckets_max);
         Ok(Self {
             buckets: vec![Bucket::EMPTY; buckets].into(),
+            passed: vec![0; buckets].into(),
+            away: 0,
+            rekeyed: 0,
             buckets_max,
             capacity,
             len: 0,
@@ -120,7 +132,7 @@ impl Fdb {
         self.len == 0
     }
 
-    /// Memory of the table, bytes.
+    /// Memory of the entries, bytes.
     pub fn bytes(&self) -> usize {
         size_of_val(&*self.buckets)
     }
@@ -162,7 +174,7 @@ impl Fdb {
         let way = bucket.way(key.0);
         let value = if bucket.ways[way].key == key.0 {
             bucket.ways[way].value
-        } else if bucket.passed() == 0 {
+        } else if self.passed[at] == 0 {
             return self.lookup_any_vlan(key);
         } else {
             match self.find_far(key.0, at) {
@@ -190,7 +202,7 @@ impl Fdb {
     pub fn learn(&mut self, key: FdbKey, port: PortId, now: Tick) -> Learned {
         let bucket = &self.buckets[self.home(key)];
         let way = bucket.way(key.0);
-        let value = bucket.ways[way].value & ENTRY;
+        let value = bucket.ways[way].value;
         let fresh = pack(port, now);
         let fixed = u64::from(port.0) | STATIC;
         if bucket.ways[way].key == key.0 && (value == fresh || value == fixed) {
@@ -275,14 +287,12 @@ impl Fdb {
 
     /// All entries, in no order.
     pub fn iter(&self) -> impl Iterator<Item = FdbEntry> {
-        self.buckets.iter().flat_map(|bucket| &bucket.ways).filter(|entry| entry.key != 0).map(
-            |&Entry { key, value }| FdbEntry {
-                key: FdbKey(key),
-                port: PortId(value as u8),
-                fixed: value & STATIC != 0,
-                heard: bucket::heard(value),
-            },
-        )
+        self.entries().map(|&Entry { key, value }| FdbEntry {
+            key: FdbKey(key),
+            port: PortId(value as u8),
+            fixed: value & STATIC != 0,
+            heard: bucket::heard(value),
+        })
     }
 
     // --- the slow half -----------------------------------------------------------------------
@@ -309,7 +319,7 @@ impl Fdb {
     #[cold]
     fn find_far(&self, key: u64, mut at: usize) -> Option<(usize, usize)> {
         for _ in 1..PROBES_MAX {
-            if self.buckets[at].passed() == 0 {
+            if self.passed[at] == 0 {
                 return None;
             }
             at = (at + 1) & (self.buckets.len() - 1);
@@ -345,7 +355,7 @@ impl Fdb {
             self.stats.learned += 1;
             return Learned::New;
         };
-        let value = self.buckets[at].ways[way].value & ENTRY;
+        let value = self.buckets[at].ways[way].value;
         let old = PortId(value as u8);
         if value & STATIC != 0 {
             let known = old == port;
@@ -361,7 +371,7 @@ impl Fdb {
             self.learned[old.index()] -= 1;
             self.learned[port.index()] += 1;
         }
-        self.buckets[at].set(way, key.0, pack(port, now));
+        self.buckets[at].ways[way] = Entry { key: key.0, value: pack(port, now) };
         match (alive, old == port) {
             (true, true) => Learned::Known,
             (true, false) => {
@@ -376,50 +386,8 @@ impl Fdb {
         }
     }
 
-    /// Puts a new entry in, growing if need be. `false` when the table is full.
-    fn insert(&mut self, key: FdbKey, value: u64) -> bool {
-        if self.len >= self.capacity {
-            return false;
-        }
-        if (self.len + 1) * 2 > self.buckets.len() * WAYS {
-            self.grow();
-        }
-        while !place(&mut self.buckets, self.key, key.0, value) {
-            if !self.grow() {
-                return false;
-            }
-        }
-        self.len += 1;
-        if value & STATIC == 0 {
-            self.learned[usize::from(value as u8)] += 1;
-        }
-        true
-    }
-
-    /// Doubles the table. `false` when it is as large as it may be.
-    #[cold]
-    fn grow(&mut self) -> bool {
-        let mut buckets = self.buckets.len() * 2;
-        while buckets <= self.buckets_max {
-            let mut table: Box<[Bucket]> = vec![Bucket::EMPTY; buckets].into();
-            let moved = self.iter_raw().all(|(key, value)| place(&mut table, self.key, key, value));
-            if moved {
-                self.buckets = table;
-                self.cursor = 0;
-                self.stats.grown += 1;
-                return true;
-            }
-            buckets *= 2;
-        }
-        false
-    }
-
-    fn iter_raw(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.buckets
-            .iter()
-            .flat_map(|bucket| &bucket.ways)
-            .filter(|entry| entry.key != 0)
-            .map(|entry| (entry.key, entry.value & ENTRY))
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.buckets.iter().flat_map(|bucket| &bucket.ways).filter(|entry| entry.key != 0)
     }
 
     fn remove_at(&mut self, at: usize, way: usize) {
@@ -430,9 +398,10 @@ impl Fdb {
         } else if FdbKey(key).vid() == 0 {
             self.any_vlan -= 1;
         }
-        self.buckets[at].set(way, 0, 0);
+        self.buckets[at].ways[way] = Entry::FREE;
         while passing != at {
-            self.buckets[passing].count_passed(-1);
+            self.passed[passing] -= 1;
+            self.away -= 1;
             passing = (passing + 1) & (self.buckets.len() - 1);
         }
         self.len -= 1;
@@ -450,28 +419,4 @@ impl Fdb {
         }
         before - self.len
     }
-}
-
-/// Buckets for `capacity` entries at half load, a power of two.
-fn buckets_for(capacity: usize) -> usize {
-    (capacity * 2).div_ceil(WAYS).next_power_of_two().max(PROBES_MAX)
-}
-
-/// Puts an entry into the first bucket with room from its home on. `false` if none is near.
-fn place(table: &mut [Bucket], hash: HashKey, key: u64, value: u64) -> bool {
-    let slot = hash.slot(key, table.len() * WAYS);
-    let home = slot / WAYS;
-    let mask = table.len() - 1;
-    for probe in 0..PROBES_MAX {
-        let at = (home + probe) & mask;
-        let way = table[at].way_free(slot % WAYS);
-        if let Some(way) = way {
-            table[at].set(way, key, value);
-            for passing in 0..probe {
-                table[(home + passing) & mask].count_passed(1);
-            }
-            return true;
-        }
-    }
-    false
 }

@@ -1,6 +1,6 @@
 //! The reading half of the hot path: everything a burst needs of the table, held in registers.
 
-use super::bucket::{ENTRY, Entry, STATIC, aged, pack};
+use super::bucket::{Entry, STATIC, aged, pack};
 use super::{Fdb, FdbKey, HashKey, Tick, WAYS};
 use skb::PortId;
 
@@ -49,15 +49,13 @@ impl Probe<'_> {
         if home.key == key.0 {
             return Some(home.value);
         }
-        let bucket = self.entries.get(slot & !(WAYS - 1)..)?.first_chunk::<WAYS>()?;
-        bucket.iter().find(|entry| entry.key == key.0).map(|entry| entry.value)
+        neighbour(self.entries, self.key, key)
     }
 
     /// Whether [`Fdb::learn`] would have nothing to do.
     #[inline(always)]
     pub fn known(&self, key: FdbKey) -> bool {
-        self.value(key)
-            .is_some_and(|value| value & ENTRY == self.fresh || value & ENTRY == self.fixed)
+        self.value(key).is_some_and(|value| value == self.fresh || value == self.fixed)
     }
 
     /// The port of `key`, if its entry is near its home and alive.
@@ -66,4 +64,13 @@ impl Probe<'_> {
         let value = self.value(key)?;
         (!aged(value, self.now, self.age_ticks)).then_some(PortId(value as u8))
     }
+}
+
+/// The value of `key` if another way of its bucket has it.
+#[cold]
+#[inline(never)]
+fn neighbour(entries: &[Entry], hash: HashKey, key: FdbKey) -> Option<u64> {
+    let slot = hash.slot(key.0, entries.len());
+    let bucket = entries.get(slot & !(WAYS - 1)..)?.first_chunk::<WAYS>()?;
+    bucket.iter().find(|entry| entry.key == key.0).map(|entry| entry.value)
 }
