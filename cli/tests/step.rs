@@ -47,7 +47,7 @@ impl Pty {
             .spawn()
             .unwrap();
         let mut out = script.stdout.take().unwrap();
-        let (send, screen) = mpsc::channel();
+        let (send, screen) = mpsc::sync_channel(256);
         thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(n @ 1..) = out.read(&mut buffer) {

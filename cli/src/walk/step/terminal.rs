@@ -63,7 +63,9 @@ impl Signals {
     fn obey(&self) {}
 
     /// Ends the program when the screen does not: crossterm reads a terminal that was closed
-    /// for ever (end of file, at once, again), and then sees no signal either.
+    /// for ever (end of file, at once, again), and then sees no signal either. A terminal that is
+    /// gone is a hangup, also where the signal itself is ignored.
+    #[cfg(unix)]
     fn insist(&self, screen: &Receiver<()>) {
         while screen.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
             if self.seen().is_none() && io::stdout().is_terminal() {
@@ -71,12 +73,15 @@ impl Signals {
             }
             if screen.recv_timeout(GRACE) == Err(RecvTimeoutError::Timeout) {
                 let _ = ratatui::try_restore();
+                let hangup = signal_hook::consts::SIGHUP as usize;
+                let _ = self.0.compare_exchange(0, hangup, Ordering::Relaxed, Ordering::Relaxed);
                 self.obey();
-                // no signal: the terminal alone is gone, and whoever would read a message with it
-                std::process::exit(2);
             }
         }
     }
+
+    #[cfg(not(unix))]
+    fn insist(&self, _: &Receiver<()>) {}
 }
 
 /// Runs `work` with the terminal in raw mode on the alternate screen. The terminal is as before
@@ -86,7 +91,7 @@ pub(super) fn with<T>(
     work: impl FnOnce(&mut DefaultTerminal, &Signals) -> io::Result<T>,
 ) -> io::Result<T> {
     let signals = Signals::watch()?;
-    let (screen_is_up, screen) = mpsc::channel();
+    let (screen_is_up, screen) = mpsc::sync_channel(1);
     let watcher = signals.clone();
     thread::Builder::new().name("terminal".to_owned()).spawn(move || watcher.insist(&screen))?;
     // sets a panic hook too; when the terminal is dropped the cursor shows again
