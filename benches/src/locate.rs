@@ -2,7 +2,7 @@
 
 use crate::{Row, Spread};
 use capture::Record;
-use capture::format::Parser;
+use capture::format::{Format, Parser};
 use skb::LinkType;
 use skb::locate::{L3, Located, locate, locate_ethernet};
 use std::time::Instant;
@@ -30,33 +30,34 @@ impl Pass {
     }
 }
 
-/// Records taken at a time: their descriptors stay in the first-level cache.
-const BATCH: usize = 128;
-/// How far ahead frames are fetched, in bytes.
-const AHEAD: usize = 4096;
-
 /// Parses and locates every frame of a whole capture file in memory.
 pub fn pass(file: &[u8]) -> Result<Pass, capture::Damage> {
     let mut parser = Parser::new();
-    let mut records: Vec<Record> = Vec::with_capacity(BATCH);
     let mut pass = Pass::default();
     let mut at = 0;
+    let mut ethernet = false;
     loop {
-        records.clear();
         let bytes = file.get(at..).unwrap_or_default();
-        let end = parser.parse_batch(bytes, &mut records, BATCH)?;
-        for record in &records {
-            skb::arch::prefetch(bytes, record.data as usize + AHEAD);
-            let frame = bytes.get(record.data_range()).unwrap_or_default();
+        // a pcap file has one link type; in others the interfaces are looked at frame by frame
+        let max = if ethernet { usize::MAX } else { 1 };
+        let mut other = None;
+        let end = parser.parse_each(bytes, max, |record| {
+            if ethernet {
+                let frame = bytes.get(record.data_range()).unwrap_or_default();
+                pass.add(&locate_ethernet(frame));
+            } else {
+                other = Some(*record);
+            }
+        })?;
+        if let Some(record) = other {
             let linktype = parser.interfaces()[record.interface as usize].linktype;
-            let found = match linktype {
-                LinkType::ETHERNET => locate_ethernet(frame),
-                other => locate(other, frame),
-            };
-            pass.add(&found);
+            let frame = bytes.get(record.data_range()).unwrap_or_default();
+            pass.add(&locate(linktype, frame));
+            let is_pcap = matches!(parser.format(), Some(Format::Pcap { .. }));
+            ethernet = is_pcap && linktype == LinkType::ETHERNET;
         }
         at += end.consumed;
-        if end.need > 0 || at >= file.len() {
+        if end.consumed == 0 || at >= file.len() {
             return Ok(pass);
         }
     }
@@ -127,6 +128,9 @@ pub fn bench_etherparse(file: &[u8], runs: usize) -> Result<Row, capture::Damage
         extra: vec![("frames", found.0.to_string()), ("transport", found.1.to_string())],
     })
 }
+
+/// Records taken at a time: their descriptors stay in the first-level cache.
+const BATCH: usize = 128;
 
 fn pass_etherparse(file: &[u8]) -> Result<(u64, u64), capture::Damage> {
     let mut parser = Parser::new();

@@ -187,6 +187,20 @@ impl Interface {
         self.caplen_bytes += u64::from(caplen);
         self.origlen_bytes += u64::from(origlen);
     }
+
+    pub(super) fn add(&mut self, sums: Sums) {
+        self.frames += sums.frames;
+        self.caplen_bytes += sums.caplen_bytes;
+        self.origlen_bytes += sums.origlen_bytes;
+    }
+}
+
+/// Frames of an interface, added up.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Sums {
+    pub(super) frames: u64,
+    pub(super) caplen_bytes: u64,
+    pub(super) origlen_bytes: u64,
 }
 
 /// What every frame of an interface has in common. Known when the interface is met, and never

@@ -339,19 +339,31 @@ impl Parser {
         out: &mut Vec<Record>,
         max: usize,
     ) -> Result<BatchEnd, Damage> {
+        self.parse_each(bytes, max, |record| out.push(*record))
+    }
+
+    /// Hands at most `max` frames of `bytes` to `each`, one by one; otherwise like
+    /// [`Parser::parse_batch`].
+    #[inline]
+    pub fn parse_each(
+        &mut self,
+        bytes: &[u8],
+        max: usize,
+        mut each: impl FnMut(&Record),
+    ) -> Result<BatchEnd, Damage> {
         let bytes = &bytes[..bytes.len().min(i32::MAX as usize)];
-        let target = out.len().saturating_add(max);
-        let mut at = 0;
-        while out.len() < target {
+        let (mut at, mut left) = (0, max);
+        while left > 0 {
             if matches!(self.kind, Kind::Pcap(_)) {
-                return self.pcap_batch(bytes, at, out, target);
+                return self.pcap_each(bytes, at, left, each);
             }
             let Some(rest) = bytes.get(at..) else { break };
             match self.step(rest)? {
                 Raw::Frame(mut record, consumed) => {
                     record.data += at as u32;
                     record.options += at as u32;
-                    out.push(record);
+                    each(&record);
+                    left -= 1;
                     at += consumed;
                     skb::arch::prefetch(bytes, at + pcap::PREFETCH_BYTES);
                 }

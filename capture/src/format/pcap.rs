@@ -2,6 +2,7 @@
 
 use skb::LinkType;
 
+use super::interface::Sums;
 use super::{BatchEnd, FcsLen, Format, Interface, Kind, Parser, Raw, Record, Section, TimeUnit};
 use crate::error::{Damage, Part, Problem};
 
@@ -20,8 +21,10 @@ const RECORD_HEADER_MODIFIED: usize = 24;
 
 /// How far ahead of the walk lines are fetched. A record's place is known only from the record
 /// before, so without this every header of a large file costs a cache miss.
-pub(super) const PREFETCH_BYTES: usize = 4096;
+pub(super) const PREFETCH_BYTES: usize = 8192;
 const LINE: usize = 64;
+/// Lines fetched together.
+const PREFETCH_LINES: usize = 16;
 
 /// The order of the two lengths of a record: early versions had them the other way around.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,28 +191,28 @@ impl Parser {
         self.damage(8, Part::RecordHeader, Problem::Caplen { caplen, max })
     }
 
-    pub(super) fn pcap_batch(
+    #[inline]
+    pub(super) fn pcap_each(
         &mut self,
         bytes: &[u8],
         at: usize,
-        out: &mut Vec<Record>,
-        target: usize,
+        max: usize,
+        each: impl FnMut(&Record),
     ) -> Result<BatchEnd, Damage> {
         let Kind::Pcap(state) = &self.kind else {
             return Ok(BatchEnd { consumed: at, need: FILE_HEADER });
         };
-        let walk = if state.big_endian { walk::<true> } else { walk::<false> };
-        let before = out.len();
-        let (end, stop) = walk(state, bytes, at, out, target);
-        // counted here once, not per record in the walk
+        let walked = if state.big_endian {
+            walk::<true>(state, bytes, at, max, each)
+        } else {
+            walk::<false>(state, bytes, at, max, each)
+        };
+        let Walked { end, sums, stop } = walked;
         if let Some(interface) = self.interfaces.first_mut() {
-            for record in &out[before..] {
-                interface.count(record.caplen, record.origlen);
-            }
+            interface.add(sums);
         }
-        let found = (out.len() - before) as u64;
-        self.frames += found;
-        self.records += found;
+        self.frames += sums.frames;
+        self.records += sums.frames;
         self.offset += (end - at) as u64;
         match stop {
             None => Ok(BatchEnd { consumed: end, need: 0 }),
@@ -219,31 +222,49 @@ impl Parser {
     }
 }
 
-/// Records from `at` on until `out` has `target` of them or something stops the walk.
+struct Walked {
+    end: usize,
+    sums: Sums,
+    stop: Option<Stop>,
+}
+
+/// Records from `at` on until there were `max` of them or something stops the walk.
+#[inline]
 fn walk<const BIG: bool>(
     state: &State,
     bytes: &[u8],
     mut at: usize,
-    out: &mut Vec<Record>,
-    target: usize,
-) -> (usize, Option<Stop>) {
+    max: usize,
+    mut each: impl FnMut(&Record),
+) -> Walked {
+    let mut sums = Sums::default();
     let mut fetched = at;
-    while out.len() < target {
+    let mut stop = None;
+    while sums.frames < max as u64 {
+        // many lines now and then: how often is foreseeable, how many a frame needs is not
         while fetched < at + PREFETCH_BYTES && fetched < bytes.len() {
-            skb::arch::prefetch(bytes, fetched);
-            fetched += LINE;
+            for line in 0..PREFETCH_LINES {
+                skb::arch::prefetch(bytes, fetched + line * LINE);
+            }
+            fetched += PREFETCH_LINES * LINE;
         }
         // `at` never passes the end: a record is taken only if all of it is there
         match state.record::<BIG>(&bytes[at..]) {
             Ok((mut record, consumed)) => {
                 record.data += at as u32;
-                out.push(record);
+                sums.frames += 1;
+                sums.caplen_bytes += u64::from(record.caplen);
+                sums.origlen_bytes += u64::from(record.origlen);
+                each(&record);
                 at += consumed;
             }
-            Err(stop) => return (at, Some(stop)),
+            Err(why) => {
+                stop = Some(why);
+                break;
+            }
         }
     }
-    (at, None)
+    Walked { end: at, sums, stop }
 }
 
 #[cfg(test)]
