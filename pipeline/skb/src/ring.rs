@@ -171,7 +171,7 @@ mod tests {
     }
 
     proptest! {
-        /// Push, pop, and working on the oldest in place behave like a bounded queue.
+        /// Push, pop, and working in place at both ends behave like a bounded queue.
         #[test]
         fn behaves_like_a_bounded_queue(
             ops in proptest::collection::vec((any::<Option<u8>>(), 0_usize..6), 0..400)
@@ -179,7 +179,16 @@ mod tests {
             let mut ring = Ring::new(8);
             let mut model = VecDeque::new();
             for (op, many) in ops {
-                if let Some(v) = op {
+                if let (Some(v), 5) = (op, many) {
+                    let places = ring.vacant_mut(3);
+                    let count = places.len();
+                    prop_assert!(count <= 3 && (count > 0 || model.len() == 8));
+                    for place in places {
+                        *place = desc(u64::from(v));
+                        model.push_back(u64::from(v));
+                    }
+                    ring.produce(count);
+                } else if let Some(v) = op {
                     let fits = model.len() < 8;
                     prop_assert_eq!(ring.push(desc(u64::from(v))).is_ok(), fits);
                     if fits { model.push_back(u64::from(v)); }
