@@ -49,6 +49,13 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
+    fn add_all(&mut self, other: &Self) {
+        self.programs += other.programs;
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.ignored += other.ignored;
+    }
+
     /// Adds a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; ...`.
     fn add(&mut self, line: &str) {
         let Some(rest) = line.trim_start().strip_prefix("test result: ") else { return };
@@ -76,20 +83,52 @@ pub(crate) fn run(args: &Args) -> Result<()> {
              \"PATH=$PATH\" cargo xtask test --privileged"
         );
     }
-    let mut cargo = sh::cargo(&["test", "--workspace", "--no-fail-fast"]);
-    cargo.args(packages::libpcap_features(&["framewalk/libpcap"]));
+    let (succeeded, mut totals) = tee_totals(&mut cargo_test(None, args), |_| {})?;
+    let mut broken = Vec::new();
+    if !succeeded && totals.programs == 0 {
+        // cargo runs no test at all where one crate does not compile, --no-fail-fast or not
+        eprintln!("xtask: nothing ran; package by package, so that one does not hide the others");
+        for package in members()? {
+            let (_, of_package) = tee_totals(&mut cargo_test(Some(&package), args), |_| {})?;
+            if of_package.programs == 0 {
+                broken.push(package);
+            }
+            totals.add_all(&of_package);
+        }
+    }
+    report(&totals, args.privileged)?;
+    match (succeeded, broken.is_empty()) {
+        (true, _) => Ok(()),
+        (false, true) => bail!("tests failed; see the lines with FAILED above"),
+        (false, false) => bail!("these do not compile: {}", broken.join(", ")),
+    }
+}
+
+/// cargo's command for the tests of one package, or of all.
+fn cargo_test(package: Option<&str>, args: &Args) -> Command {
+    let mut cargo = sh::cargo(&["test", "--no-fail-fast"]);
+    match package {
+        Some(package) => cargo.arg(format!("--package={package}")),
+        None => cargo.arg("--workspace"),
+    };
+    if package.is_none_or(|package| package == "framewalk") {
+        cargo.args(packages::libpcap_features(&["framewalk/libpcap"]));
+    }
     cargo.arg("--");
     if args.privileged {
         // one at a time: they make devices, and some measure
         cargo.args(["--ignored", "--test-threads=1", "privileged"]);
     }
     cargo.args(&args.args);
-    let (succeeded, totals) = tee_totals(&mut cargo, |_| {})?;
-    report(&totals, args.privileged)?;
-    if !succeeded {
-        bail!("tests failed; see the lines with FAILED above");
-    }
-    Ok(())
+    cargo
+}
+
+/// The packages of the workspace.
+fn members() -> Result<Vec<String>> {
+    let text = sh::output(&mut sh::cargo(&["metadata", "--format-version=1", "--no-deps"]))?;
+    let json: serde_json::Value = serde_json::from_str(&text).context("cargo metadata")?;
+    let packages = json["packages"].as_array().map_or(&[][..], Vec::as_slice);
+    Ok(packages.iter().filter_map(|p| p["name"].as_str()).map(str::to_owned).collect())
 }
 
 /// Runs cargo, passes its standard output through line by line, shows each line to `look`, and
