@@ -8,10 +8,11 @@ pub struct Decision {
     /// Where it goes, or why nowhere.
     pub verdict: Verdict,
     /// Ports that get a reference because they are the end of a mirror session; never those of
-    /// the verdict. Send them through [`Vswitch::egress_mirror`].
+    /// the verdict. Send them through
+    /// [`Vswitch::egress_mirror`](crate::Vswitch::egress_mirror).
     pub mirror: PortSet,
     /// Those ports of the verdict at which the frame's tag must change. Send their references
-    /// through [`Vswitch::egress`]; the others go out as they are.
+    /// through [`Vswitch::egress`](crate::Vswitch::egress); the others go out as they are.
     pub retag: PortSet,
 }
 

@@ -140,9 +140,12 @@ fn grows_by_doubling_and_forgets_nothing() {
     assert!(fdb.stats().grown >= 5 && fdb.bytes() <= 200_000 * 64, "{}", fdb.bytes());
 }
 
+/// The address of a station by its number.
+type Station = fn(u32) -> MacAddr;
+
 /// Addresses as they come in practice: a vendor's serial numbers, a hypervisor's pool with the
 /// count in another byte, steps of a power of two, and no pattern at all.
-fn patterns() -> [(&'static str, fn(u32) -> MacAddr); 5] {
+fn patterns() -> [(&'static str, Station); 5] {
     [
         ("sequential", mac),
         ("count in the middle", |n| {
