@@ -88,6 +88,9 @@ impl Report {
 pub(crate) fn run(args: &Args) -> Result<()> {
     if args.install {
         packages::install_missing()?;
+        if !sh::has("valgrind") {
+            packages::install("valgrind");
+        }
     }
     let mut report = Report::default();
     let chosen = |part: Part| args.only.is_empty() || args.only.contains(&part);

@@ -109,13 +109,16 @@ pub(crate) fn install_missing() -> Result<()> {
     if let Err(error) = sh::run(&mut apt_get(&["update"])) {
         eprintln!("xtask: {error:#}; going on with the package lists that are here");
     }
-    for package in missing {
-        let args = ["install", "-y", "-qq", "--no-install-recommends", package];
-        if let Err(error) = sh::run(&mut apt_get(&args)) {
-            eprintln!("xtask: {package} is not installed: {error:#}");
-        }
-    }
+    missing.into_iter().for_each(install);
     Ok(())
+}
+
+/// Installs one package with apt-get, or reports why not.
+pub(crate) fn install(package: &str) {
+    let args = ["install", "-y", "-qq", "--no-install-recommends", package];
+    if let Err(error) = sh::run(&mut apt_get(&args)) {
+        eprintln!("xtask: {package} is not installed: {error:#}");
+    }
 }
 
 fn apt_get(args: &[&str]) -> Command {
