@@ -1,5 +1,6 @@
 //! `framewalk bench`: how fast this machine is, measured now, with the spread and the peers.
 
+mod growth;
 mod print;
 mod process;
 
@@ -39,6 +40,15 @@ pub enum What {
         #[command(flatten)]
         timing: Timing,
     },
+    /// How reading grows: ten times the frames, ten times the flows, one core and two
+    ///
+    /// Makes captures of up to 230 MB in the folder for temporary files, and removes them.
+    Growth {
+        /// Runs of each case
+        #[arg(long, default_value_t = 5, value_name = "N",
+              value_parser = clap::value_parser!(u64).range(1..=100))]
+        runs: u64,
+    },
 }
 
 /// How long to measure.
@@ -59,6 +69,11 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     match &args.what {
         What::Path(timing) => path(*timing, &mut out)?,
         What::Inspect { file, timing } => inspect(file, *timing, &mut out)?,
+        What::Growth { runs } => {
+            for row in growth::rows(*runs as usize)? {
+                out.row(&row)?;
+            }
+        }
     }
     Ok(Exit::Done)
 }

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A command line to time.
-struct Case {
-    name: &'static str,
+pub(super) struct Case {
+    name: String,
     peer: Option<String>,
     command: Vec<String>,
     /// Frames it goes through, 0 for a case that is about time and not rate.
@@ -19,10 +19,29 @@ struct Case {
     rss_max_kib: u64,
 }
 
+impl Case {
+    /// A command to time, which goes through `frames`.
+    pub(super) fn new(name: &str, frames: u64, peer: Option<String>, command: &[&str]) -> Self {
+        Self {
+            name: name.to_owned(),
+            peer,
+            command: command.iter().map(|s| (*s).to_owned()).collect(),
+            frames,
+            millions: Vec::new(),
+            milliseconds: Vec::new(),
+            rss_max_kib: 0,
+        }
+    }
+}
+
+/// Ours and the peers', on a capture of `frames`.
+pub(super) fn rows(file: &Path, frames: u64, runs: usize) -> anyhow::Result<Vec<Row>> {
+    measure(cases(file, frames)?, runs)
+}
+
 /// Times every case `runs` times, one case after the other in each round, so that a slow moment
 /// of the machine hits all alike.
-pub(super) fn rows(file: &Path, frames: u64, runs: usize) -> anyhow::Result<Vec<Row>> {
-    let mut cases = cases(file, frames)?;
+pub(super) fn measure(mut cases: Vec<Case>, runs: usize) -> anyhow::Result<Vec<Row>> {
     for round in 0..=runs {
         for case in &mut cases {
             let (seconds, rss_kib) = time(&case.command)?;
@@ -41,7 +60,7 @@ fn row(case: Case) -> Row {
     let rate = case.frames > 0;
     Row {
         bench: "inspect",
-        case: case.name.into(),
+        case: case.name,
         metric: if rate { "mpps" } else { "ms" },
         figures: Spread::new(if rate { case.millions } else { case.milliseconds }),
         floor: None,
@@ -65,19 +84,16 @@ fn shown(command: &[String]) -> String {
     std::iter::once(program).chain(rest).collect::<Vec<_>>().join(" ")
 }
 
-fn cases(file: &Path, frames: u64) -> anyhow::Result<Vec<Case>> {
+/// This program's file.
+pub(super) fn me() -> anyhow::Result<String> {
     let me = std::env::current_exe().context("cannot find my own program file")?;
-    let me = me.to_string_lossy().into_owned();
+    Ok(me.to_string_lossy().into_owned())
+}
+
+fn cases(file: &Path, frames: u64) -> anyhow::Result<Vec<Case>> {
+    let me = me()?;
     let file = std::path::absolute(file)?.to_string_lossy().into_owned();
-    let case = |name, frames, peer, command: &[&str]| Case {
-        name,
-        peer,
-        command: command.iter().map(|s| (*s).to_owned()).collect(),
-        frames,
-        millions: Vec::new(),
-        milliseconds: Vec::new(),
-        rss_max_kib: 0,
-    };
+    let case = Case::new;
     let mut cases = vec![
         case("summary", frames, None, &[&me, "inspect", &file, "--summary", "-q"]),
         case("json", frames, None, &[&me, "inspect", &file, "--json", "-q"]),
@@ -139,7 +155,7 @@ fn version(program: &str, flag: &str, prefix: &str) -> Option<String> {
 }
 
 /// Runs a command with its output thrown away: seconds from exec to exit, and the most memory it
-/// held as the kernel counts it (`VmHWM`, sampled every millisecond; 0 where there is no /proc).
+/// held as the kernel counts it (`VmHWM`, read every five milliseconds; 0 where there is no /proc).
 fn time(command: &[String]) -> anyhow::Result<(f64, u64)> {
     let (program, args) = command.split_first().context("an empty command")?;
     let start = Instant::now();
@@ -166,7 +182,7 @@ fn watched(
             let mut most = 0;
             while !over.load(Ordering::Relaxed) {
                 most = high_water_kib(&path).unwrap_or(0).max(most);
-                std::thread::sleep(Duration::from_millis(1));
+                std::thread::sleep(Duration::from_millis(5));
             }
             most
         });
