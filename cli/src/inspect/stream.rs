@@ -2,7 +2,7 @@
 //!
 //! Each worker takes the next block of frames under a lock, with a number, decodes and formats it
 //! outside of the lock, and gives the text out when all before it is out. A text whose turn is not
-//! yet is left for the worker whose turn it is; nobody runs ahead further than [`AHEAD_MAX`], so
+//! yet is left for the worker whose turn it is; nobody runs ahead further than `AHEAD_MAX`, so
 //! memory is bounded whatever the size of the file. A file of one block starts no thread.
 
 use std::collections::BTreeMap;
