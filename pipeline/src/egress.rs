@@ -1,9 +1,10 @@
 //! The second half of a poll: every frame of a burst goes where its decision says.
 //!
 //! A frame for one port, unchanged, is the common case: its place in the burst is noted for the
-//! port, as part of a run of neighbours that go the same way, and the port's sink reads it there when the burst is through. Everything else (floods,
-//! mirrors, tags that change, drops) takes the frame out of the burst and is done at once, after
-//! what was noted for that port before it, so that every port sees its frames in order.
+//! port, as part of a run of neighbours that go the same way, and the port's sink reads it there
+//! when the burst is through. Everything else (floods, mirrors, tags that change, drops) takes the
+//! frame out of the burst and is done at once, after what was noted for that port before it, so
+//! that every port sees its frames in order.
 
 use crate::endpoint::Endpoint;
 use crate::engine::{Core, PortMode, WAITING_MAX};

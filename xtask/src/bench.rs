@@ -36,8 +36,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// The JSON lines of every bench, in the order they ran.
 pub(crate) fn measure(framewalk: &Path, file: &Path) -> Result<Vec<Value>> {
     let file = file.to_string_lossy();
-    let benches: [&[&str]; 2] =
-        [&["bench", "path", "--json"], &["bench", "inspect", &file, "--json"]];
+    let benches: [&[&str]; 3] = [
+        &["bench", "path", "--json"],
+        &["bench", "inspect", &file, "--json"],
+        &["bench", "growth", "--json"],
+    ];
     let mut rows = Vec::new();
     for bench in benches {
         let mut command = sh::command(&framewalk.to_string_lossy(), bench);

@@ -18,6 +18,7 @@ mod memcheck;
 mod nightly;
 mod packages;
 mod sh;
+mod stamps;
 mod suite;
 mod tidy;
 

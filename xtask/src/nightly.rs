@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{bench, machine, memcheck, packages, sh, suite};
+use crate::{bench, machine, memcheck, packages, sh, stamps, suite};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -36,6 +36,8 @@ enum Part {
     Sweeps,
     /// The arena, the rings and the path's ledger under valgrind
     Memcheck,
+    /// Instructions per frame with tracing off against a build without its calls
+    Stamps,
     /// Every fuzz target
     Fuzz,
     /// The benches, peers beside them
@@ -99,6 +101,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     if chosen(Part::Memcheck) {
         report.part("memcheck", memcheck::run)?;
+    }
+    if chosen(Part::Stamps) {
+        report.part("stamps", stamps::run)?;
     }
     if chosen(Part::Fuzz) {
         match fuzz_targets(&args.target) {

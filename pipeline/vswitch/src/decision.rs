@@ -50,8 +50,9 @@ impl Decisions {
         Self { plain: [NOT_PLAIN; BURST_MAX], others: [Decision::default(); BURST_MAX] }
     }
 
-    /// By place in the burst: the number of the one port a frame goes to unchanged. Where a frame has anything
-    /// else before it this is no port of any switch (255), and [`get`](Self::get) says what.
+    /// By place in the burst: the number of the one port a frame goes to unchanged. Where a frame
+    /// has anything else before it this is no port of any switch (255), and [`get`](Self::get)
+    /// says what.
     #[inline(always)]
     pub fn plain(&self) -> &[u8; BURST_MAX] {
         &self.plain

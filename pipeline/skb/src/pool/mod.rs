@@ -16,14 +16,18 @@
 // slots, blocks, descriptors and skbs are references that these calls take over: by value
 #![allow(clippy::needless_pass_by_value)]
 
+mod block;
 mod frags;
 mod tag;
+mod template;
 
+pub use block::Block;
 use frags::FragTable;
 pub use frags::Frags;
+pub use template::Template;
 
 use crate::classify::ETH_HLEN;
-use crate::{Burst, CopyReason, IpSummed, LinkType, PktType, PortId, RxDesc, Skb};
+use crate::{Burst, CopyReason, PortId, RxDesc, Skb};
 use bytemuck::{Pod, Zeroable};
 use std::num::NonZeroU32;
 
@@ -98,33 +102,6 @@ pub enum PoolError {
 #[derive(Debug)]
 #[must_use = "owns a slot: commit it or free it"]
 pub struct Slot(BufId);
-
-/// A frame in a slot that its keeper lends out again and again; never itself a frame in flight.
-///
-/// Half a cache line, because a generator goes through thousands of them in turn; in the order of
-/// the [`Skb`]'s fields, so that lending moves words and computes nothing.
-#[derive(Debug)]
-#[repr(C)]
-#[must_use = "owns a slot"]
-pub struct Template {
-    buf: BufId,
-    head: u32,
-    data: u32,
-    tail: u32,
-    end: u32,
-    origlen: u32,
-    gso_size: u16,
-    linktype: LinkType,
-    ip_proto: u8,
-    ingress: PortId,
-    pkt_type: PktType,
-    ip_summed: IpSummed,
-}
-
-/// A block in its reader's hands.
-#[derive(Debug)]
-#[must_use = "owns a block: free it when its last record has been handed on"]
-pub struct Block(BufId);
 
 /// The arena. See the module text.
 #[derive(Debug)]
@@ -285,75 +262,6 @@ impl Pool {
         Some(desc)
     }
 
-    /// Makes the first `len` written bytes of a slot a template: a frame that can be lent out
-    /// again and again. `None` if longer than the slot.
-    pub fn template(&mut self, slot: Slot, len: usize, ingress: PortId) -> Option<Template> {
-        let Skb { head, data, tail, end, origlen, linktype, pkt_type, ip_summed, .. } =
-            *self.slot_desc(&slot, len, ingress)?;
-        let buf = slot.0;
-        let (gso_size, ip_proto) = (0, 0);
-        Some(Template {
-            buf,
-            head,
-            data,
-            tail,
-            end,
-            origlen,
-            gso_size,
-            linktype,
-            ip_proto,
-            ingress,
-            pkt_type,
-            ip_summed,
-        })
-    }
-
-    /// Hands the frames of `templates` out into `descs`, in order, until one of them is still on
-    /// its way. Returns how many. The first gets `id` and `time_ns`, each further one the next id
-    /// and a time `gap_ns` later.
-    #[inline(never)]
-    pub fn lend_templates(
-        &mut self,
-        templates: &[Template],
-        descs: &mut [RxDesc],
-        mut id: u64,
-        mut time_ns: i64,
-        gap_ns: i64,
-    ) -> usize {
-        let mut lent = 0;
-        let refs = &mut self.refs[..];
-        for (from, place) in templates.iter().zip(descs) {
-            let refs = &mut refs[from.buf.index()];
-            if *refs != 1 {
-                break;
-            }
-            *refs = 2;
-            *place = RxDesc(Skb {
-                buf: from.buf,
-                head: from.head,
-                data: from.data,
-                tail: from.tail,
-                end: from.end,
-                origlen: from.origlen,
-                time_ns,
-                id,
-                mac: from.data,
-                gso_size: from.gso_size,
-                linktype: from.linktype,
-                ip_proto: from.ip_proto,
-                ingress: from.ingress,
-                pkt_type: from.pkt_type,
-                ip_summed: from.ip_summed,
-                ..Skb::hollow()
-            });
-            id += 1;
-            time_ns += gap_ns;
-            lent += 1;
-        }
-        self.held += lent as u64;
-        lent
-    }
-
     #[inline]
     fn slot_desc(&self, slot: &Slot, len: usize, ingress: PortId) -> Option<RxDesc> {
         if len > (self.stride - self.headroom) as usize {
@@ -367,57 +275,6 @@ impl Pool {
     /// Gives an unused slot back.
     pub fn free_slot(&mut self, slot: Slot) {
         self.put(slot.0);
-    }
-
-    // --- blocks ----------------------------------------------------------------------------
-
-    /// Takes a free block, or `None` when frames still lie in all of them.
-    pub fn alloc_block(&mut self) -> Option<Block> {
-        let buf = self.free_blocks.pop()?;
-        self.refs[buf.index()] = 1;
-        Some(Block(buf))
-    }
-
-    /// The block's bytes.
-    #[inline]
-    pub fn block(&self, block: &Block) -> &[u8] {
-        let (base, end) = self.bounds(block.0);
-        &self.mem.bytes()[base as usize..end as usize]
-    }
-
-    /// The block's bytes to read a file into; `None` while frames lie in it.
-    pub fn block_mut(&mut self, block: &mut Block) -> Option<&mut [u8]> {
-        if self.refs(block.0) != 1 {
-            return None;
-        }
-        let (base, end) = self.bounds(block.0);
-        Some(&mut self.mem.bytes_mut()[base as usize..end as usize])
-    }
-
-    /// Makes `len` bytes at `offset` of the block a frame, where they lie. `None` if they do not.
-    #[inline]
-    pub fn lend_block(
-        &mut self,
-        block: &Block,
-        offset: usize,
-        len: usize,
-        ingress: PortId,
-    ) -> Option<RxDesc> {
-        if offset.checked_add(len)? > self.block_size as usize {
-            return None;
-        }
-        let (base, _) = self.bounds(block.0);
-        self.refs[block.0.index()] += 1;
-        self.held += 1;
-        let data = base + offset as u32;
-        let tail = data + len as u32;
-        // no headroom and no tailroom: the frame's neighbours lie there
-        Some(desc(block.0, [data, data, tail, tail], ingress))
-    }
-
-    /// Gives the reader's hold on a block up; it becomes free with its last frame.
-    pub fn free_block(&mut self, block: Block) {
-        self.put(block.0);
     }
 
     // --- frames ----------------------------------------------------------------------------

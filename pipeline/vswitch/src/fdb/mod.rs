@@ -6,9 +6,9 @@
 //! [`Probe`] holds what the common case needs for a whole burst. A bucket that is full
 //! passes entries on to the next one and counts how many it has passed (so a miss knows when to
 //! stop, and removal leaves no tombstones). Where that becomes common, the addresses at hand and
-//! the key do not get on: the table is laid out anew with another key (see `grow`). The table starts at 128 KiB, of which a
-//! small network uses a line per station, and doubles up to the stated capacity; large tables are
-//! prefetched for a whole burst first ([`Fdb::prefetch`]).
+//! the key do not get on: the table is laid out anew with another key (see `grow`). The table
+//! starts at 128 KiB, of which a small network uses a line per station, and doubles up to the
+//! stated capacity; large tables are prefetched for a whole burst first ([`Fdb::prefetch`]).
 //!
 //! Nothing a station sends can evict an entry of another port or a static one: a port over its
 //! cap, or a full table, *refuses* to learn, and counts that. Frames to addresses that were
