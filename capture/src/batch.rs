@@ -121,6 +121,10 @@ pub struct Block {
     pub(crate) number_first: u64,
     /// Of the interfaces met so far; those of earlier blocks stay.
     pub(crate) origins: Vec<Origin>,
+    /// Bytes read ahead, and how many were asked for.
+    pub(crate) filled: usize,
+    pub(crate) asked: usize,
+    pub(crate) failed: Option<std::io::Error>,
 }
 
 impl Default for Block {
@@ -139,6 +143,9 @@ impl Block {
             records: Vec::new(),
             number_first: 0,
             origins: Vec::new(),
+            filled: 0,
+            asked: 0,
+            failed: None,
         }
     }
 

@@ -21,5 +21,5 @@ pub mod write;
 pub use batch::{Batch, Block, FrameRef};
 pub use error::{Damage, Error, Part, Problem};
 pub use format::{Interface, Options, Record, Section};
-pub use reader::{BATCH_MAX, BUFFER_BYTES, Reader, Statistics};
+pub use reader::{Ahead, BATCH_MAX, BUFFER_BYTES, Reader, Statistics};
 pub use source::{Progress, Source};

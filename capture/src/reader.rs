@@ -1,5 +1,7 @@
 //! A capture file from beginning to end, frame by frame or a batch at a time.
 
+mod ahead;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
@@ -10,6 +12,7 @@ use crate::batch::{Batch, Block, FrameRef};
 use crate::error::{Damage, Error, Part, Problem};
 use crate::format::{BlockCounts, Format, Interface, Origin, Parser, Raw, Record, Section};
 use crate::source::{Progress, Source};
+pub use ahead::Ahead;
 
 /// Bytes read at once. Small enough to stay in a core's second-level cache between the kernel's
 /// copy and the walk over it.
@@ -28,6 +31,8 @@ pub struct Reader {
     start: usize,
     end: usize,
     eof: bool,
+    /// Bytes behind the buffer that are to be stepped over, while blocks are taken.
+    skip: usize,
     batch: Vec<Record>,
     /// One per interface met so far.
     origins: Vec<Origin>,
@@ -72,6 +77,7 @@ impl Reader {
             start: 0,
             end: 0,
             eof: false,
+            skip: 0,
             batch: Vec::with_capacity(BATCH_MAX),
             origins: Vec::new(),
             pending: None,
@@ -302,10 +308,10 @@ impl Reader {
         }
         let missing = bytes - held;
         self.start = self.end;
-        self.skip(missing)
+        self.step_over(missing)
     }
 
-    fn skip(&mut self, mut missing: usize) -> Result<(), Error> {
+    fn step_over(&mut self, mut missing: usize) -> Result<(), Error> {
         while missing > 0 {
             let wanted = self.buf.len().min(missing);
             let read = match self.source.read(&mut self.buf[..wanted]) {

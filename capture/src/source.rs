@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek};
 use std::path::Path;
 
 use crate::error::Error;
@@ -165,8 +165,35 @@ impl Source {
         Ok(filled)
     }
 
+    /// A plain file's second handle, and how far it was read.
+    pub(crate) fn plain_file(&self) -> Option<(File, u64)> {
+        let Inner::Plain(counted) = &self.inner else { return None };
+        let Input::File(file) = &counted.input else { return None };
+        let all_given = counted.given == counted.filled;
+        let file = file.try_clone().ok().filter(|_| all_given && self.total.is_some())?;
+        Some((file, counted.read))
+    }
+
+    /// Counts bytes that were read through the second handle.
+    pub(crate) fn advance(&mut self, bytes: u64) {
+        if let Inner::Plain(counted) = &mut self.inner {
+            counted.read += bytes;
+        }
+    }
+
+    /// Goes on reading where the count says.
+    pub(crate) fn seek_to_read(&mut self) -> Result<(), Error> {
+        let sought = match &mut self.inner {
+            Inner::Plain(Counted { input: Input::File(file), read, .. }) => {
+                file.seek(io::SeekFrom::Start(*read)).map(drop)
+            }
+            _ => Ok(()),
+        };
+        sought.map_err(|source| self.read_failed(source))
+    }
+
     #[cold]
-    fn read_failed(&self, source: io::Error) -> Error {
+    pub(crate) fn read_failed(&self, source: io::Error) -> Error {
         let object = self.name.clone();
         match self.compression() {
             // an error of the system has a number, one of a decompressor has none

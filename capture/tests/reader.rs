@@ -4,6 +4,7 @@
 use capture::write::{FrameOptions, InterfaceSpec, PcapWriter, PcapngWriter, SectionSpec};
 use capture::{BUFFER_BYTES, Block, Error, Problem, Reader, Source};
 use skb::LinkType;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn pcapng() -> PcapngWriter<Vec<u8>> {
     let mut writer = PcapngWriter::new(Vec::new(), &SectionSpec::default()).unwrap();
@@ -43,7 +44,87 @@ fn lengths(file: &[u8]) -> (Vec<usize>, Option<String>) {
     let (in_blocks, third_error) = block_lengths(&mut reader(file.to_vec()));
     assert_eq!(singles, in_blocks);
     assert_eq!(first_error, third_error);
+    for bytes in [BUFFER_BYTES, 5_000, 61] {
+        if file.len() / bytes < 20_000 {
+            assert_eq!(
+                ahead_lengths(file, bytes),
+                (singles.clone(), first_error.clone()),
+                "{bytes}"
+            );
+        }
+    }
     (singles, first_error)
+}
+
+/// Lengths of all frames and the error at the end, from a file read ahead in blocks of `bytes`,
+/// two at a time and the second first.
+fn ahead_lengths(file: &[u8], bytes: usize) -> (Vec<usize>, Option<String>) {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("framewalk-ahead-{}-{count}.pcap", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    std::fs::write(&path, file).unwrap();
+    let mut reader = Reader::open(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let ahead = reader.ahead(bytes).unwrap();
+    let mut lengths = Vec::new();
+    let mut blocks = [Block::default(), Block::default()];
+    for pair in 0.. {
+        for second in [1, 0] {
+            ahead.read(pair * 2 + second as u64, &mut blocks[second]);
+        }
+        for block in &mut blocks {
+            match reader.take_block(block) {
+                Ok(true) => {
+                    let batch = block.batch();
+                    assert_eq!(batch.number_first(), lengths.len() as u64 + 1);
+                    lengths.extend(batch.records().iter().map(|record| batch.data(record).len()));
+                }
+                Ok(false) => return (lengths, None),
+                Err(error) => {
+                    let text = error.to_string().replace(&*path.to_string_lossy(), "memory");
+                    return (lengths, Some(text));
+                }
+            }
+        }
+    }
+    unreachable!()
+}
+
+#[test]
+fn reading_ahead_can_stop_and_the_rest_be_read_alone() {
+    let mut writer = PcapWriter::new(Vec::new(), LinkType::ETHERNET, 0, None).unwrap();
+    for n in 0..20_000_u32 {
+        writer.write_frame(i64::from(n), 60, &[n as u8; 60]).unwrap();
+    }
+    let path = std::env::temp_dir().join(format!("framewalk-rejoin-{}.pcap", std::process::id()));
+    std::fs::write(&path, writer.finish().unwrap()).unwrap();
+    let mut reader = Reader::open(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let first = reader.next().unwrap().unwrap().meta.number;
+    let mut numbers = vec![first];
+    let mut block = Block::default();
+    while reader.next_block(&mut block).unwrap() && numbers.len() < 2_000 {
+        numbers.extend(
+            (0..block.batch().records().len() as u64).map(|n| block.batch().number_first() + n),
+        );
+    }
+    numbers.extend(
+        (0..block.batch().records().len() as u64).map(|n| block.batch().number_first() + n),
+    );
+    let ahead = reader.ahead(10_000).unwrap();
+    for index in 0..3 {
+        ahead.read(index, &mut block);
+        assert!(reader.take_block(&mut block).unwrap());
+        let batch = block.batch();
+        numbers.extend((0..batch.records().len() as u64).map(|n| batch.number_first() + n));
+    }
+    reader.rejoin().unwrap();
+    while let Some(frame) = reader.next().unwrap() {
+        numbers.push(frame.meta.number);
+    }
+    assert!(numbers.windows(2).all(|two| two[0] + 1 == two[1]));
+    assert_eq!(numbers.last(), Some(&20_000));
 }
 
 /// Lengths of all frames, read into two blocks in turn, and the error at the end.

@@ -1,6 +1,7 @@
 //! One reader for several threads: each takes the next block of frames under a lock and works on
 //! it outside. What one thread reads stays in its core's cache.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// More workers do not help: reading goes on under the lock, and takes a good part of the time.
@@ -24,4 +25,38 @@ pub(super) fn take<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
         }
     }
     shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whose turn it is, by numbers from 0 that are each drawn once.
+#[derive(Debug)]
+pub(super) struct Turns(AtomicU64);
+
+/// Somebody's turn; the next one's begins when it is dropped, however that comes about.
+#[derive(Debug)]
+pub(super) struct Turn<'t>(&'t AtomicU64);
+
+impl Turns {
+    pub(super) fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Waits for the turn of `number`: awake at first, because turns are short.
+    pub(super) fn wait_for(&self, number: u64) -> Turn<'_> {
+        let mut looks = 0;
+        while self.0.load(Ordering::Acquire) != number {
+            looks += 1;
+            if looks < LOOKS {
+                std::hint::spin_loop();
+            } else {
+                std::thread::yield_now();
+            }
+        }
+        Turn(&self.0)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Release);
+    }
 }

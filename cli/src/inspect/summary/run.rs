@@ -1,19 +1,20 @@
 //! The pass over the file: alone while it is small, then on more cores.
 //!
-//! Each worker takes the next block of frames under a lock, which covers the reading and the walk
-//! over the records, and counts it outside of the lock in tables of its own; at the end the tables
-//! are added up. A block's bytes are counted on the core that read them. Nothing waits for another
-//! worker but the lock, and memory is a block and the tables per worker.
+//! Each worker reads the next block, takes its frames in the order of the file under a lock, which
+//! covers the walk over the records, and counts them outside of the lock in tables of its own; at
+//! the end the tables are added up. What cannot be read at any place (a pipe, a compressed file) is
+//! read under the lock too. A block's bytes are counted on the core that read them. Nothing waits
+//! for another worker but that turn, and memory is a block and the tables per worker.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use capture::format::NO_TIME;
-use capture::{Block, Reader};
+use capture::{Ahead, BUFFER_BYTES, Block, Reader};
 
 use super::table::HashKey;
 use super::{Collector, Summary};
-use crate::inspect::desk::{take, workers};
+use crate::inspect::desk::{Turns, take, workers};
 use crate::inspect::select::Selector;
 
 /// Bytes of input read before more workers are worth starting.
@@ -111,20 +112,22 @@ fn together(
     at: &mut impl FnMut(u64),
 ) -> End {
     let last_ns = collector.summary.wire.last_ns();
+    let ahead = reader.ahead(BUFFER_BYTES);
     let shared = Mutex::new(Shared { reader, last_ns, end: None });
     let crowded = Crowded { bytes: team.crowded, seen: AtomicBool::new(false) };
+    let desk = Desk { shared, crowded, ahead, next: AtomicU64::new(0), turns: Turns::new() };
     std::thread::scope(|scope| {
         let others: Vec<_> = (1..team.workers)
             .map(|_| {
                 scope.spawn(|| {
                     let mut own = Collector::new(team.hash_key);
-                    work(&shared, &crowded, &mut own, &mut |_| {});
+                    work(&desk, &mut own, &mut |_| {});
                     own.summary.flows.settle();
                     own
                 })
             })
             .collect();
-        work(&shared, &crowded, collector, at);
+        work(&desk, collector, at);
         for other in others {
             match other.join() {
                 Ok(other) => collector.merge(other),
@@ -132,9 +135,12 @@ fn together(
             }
         }
     });
-    let shared = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let shared = desk.shared.into_inner().unwrap_or_else(PoisonError::into_inner);
     collector.summary.wire.follow(shared.last_ns);
-    shared.end.unwrap_or(End::Enough)
+    shared.end.unwrap_or_else(|| match shared.reader.rejoin() {
+        Ok(()) => End::Enough,
+        Err(error) => End::Failed(error.into()),
+    })
 }
 
 /// Whether the flows are too many to be kept twice.
@@ -143,19 +149,36 @@ struct Crowded {
     seen: AtomicBool,
 }
 
-fn work(
-    shared: &Mutex<Shared<'_>>,
-    crowded: &Crowded,
-    collector: &mut Collector,
-    at: &mut impl FnMut(u64),
-) {
+/// Where the workers meet.
+struct Desk<'r> {
+    shared: Mutex<Shared<'r>>,
+    crowded: Crowded,
+    /// How blocks are read without the lock, where that can be.
+    ahead: Option<Ahead>,
+    /// The block to be read next.
+    next: AtomicU64,
+    turns: Turns,
+}
+
+fn work(desk: &Desk<'_>, collector: &mut Collector, at: &mut impl FnMut(u64)) {
     let mut block = Block::default();
-    while !crowded.seen.load(Ordering::Relaxed) {
-        let mut turn = take(shared);
+    while !desk.crowded.seen.load(Ordering::Relaxed) {
+        let mut in_order = None;
+        if let Some(ahead) = &desk.ahead {
+            let index = desk.next.fetch_add(1, Ordering::Relaxed);
+            // what was read is taken, whatever comes: others wait for it
+            ahead.read(index, &mut block);
+            in_order = Some(desk.turns.wait_for(index));
+        }
+        let mut turn = take(&desk.shared);
         if turn.end.is_some() {
             return;
         }
-        match turn.reader.next_block(&mut block) {
+        let more = match in_order {
+            Some(_) => turn.reader.take_block(&mut block),
+            None => turn.reader.next_block(&mut block),
+        };
+        match more {
             Ok(true) => {}
             Ok(false) => turn.end = Some(End::Done),
             Err(error) => turn.end = Some(End::Failed(error.into())),
@@ -166,10 +189,11 @@ fn work(
         let timed = batch.records().iter().rev().find(|record| record.time_ns != NO_TIME);
         turn.last_ns = timed.map_or(turn.last_ns, |record| record.time_ns);
         drop(turn);
+        drop(in_order);
         at(read);
         collector.all(&batch);
-        if collector.summary.flows.bytes() > crowded.bytes {
-            crowded.seen.store(true, Ordering::Relaxed);
+        if collector.summary.flows.bytes() > desk.crowded.bytes {
+            desk.crowded.seen.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -204,7 +228,20 @@ mod tests {
     }
 
     fn summed(file: &[u8], team: Option<(usize, usize)>) -> String {
-        let mut reader = Reader::new(Source::from_bytes("file", file.to_vec()).unwrap()).unwrap();
+        sum(Reader::new(Source::from_bytes("file", file.to_vec()).unwrap()).unwrap(), team)
+    }
+
+    /// The same from a file, which is read at several places at once.
+    fn summed_on_disk(file: &[u8], team: (usize, usize)) -> String {
+        let name = format!("framewalk-summary-{}.pcap", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, file).unwrap();
+        let reader = Reader::open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        sum(reader, Some(team)).replace(&*path.to_string_lossy(), "file")
+    }
+
+    fn sum(mut reader: Reader, team: Option<(usize, usize)>) -> String {
         let mut selector = Selector::default();
         let hash_key = HashKey::random();
         let mut collector = Collector::new(hash_key);
@@ -235,9 +272,12 @@ mod tests {
         assert_eq!(alone, summed(&file, Some((2, usize::MAX))));
         assert_eq!(alone, summed(&file, Some((5, usize::MAX))));
         assert_eq!(alone, summed(&file, Some((3, 600_000))), "one takes over");
+        assert_eq!(alone, summed_on_disk(&file, (2, usize::MAX)));
+        assert_eq!(alone, summed_on_disk(&file, (3, 600_000)), "one takes over");
         file.truncate(file.len() - 7);
         let cut = summed(&file, None);
         assert!(cut.contains("damaged at byte"), "{cut}");
         assert_eq!(cut, summed(&file, Some((2, usize::MAX))));
+        assert_eq!(cut, summed_on_disk(&file, (2, usize::MAX)));
     }
 }
