@@ -18,25 +18,21 @@
 
 mod block;
 mod frags;
+mod mem;
 mod tag;
 mod template;
 
 pub use block::Block;
 use frags::FragTable;
 pub use frags::Frags;
+use mem::Mem;
 pub use template::Template;
 
 use crate::classify::ETH_HLEN;
 use crate::{Burst, CopyReason, PortId, RxDesc, Skb};
-use bytemuck::{Pod, Zeroable};
 use std::num::NonZeroU32;
 
 const LINE: usize = 64;
-
-/// One cache line of the arena.
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C, align(64))]
-struct Line([u8; LINE]);
 
 /// Number of a buffer, from 1: the slots, then the blocks.
 ///
@@ -96,6 +92,14 @@ pub enum PoolError {
         /// What the configuration asks for.
         bytes: u64,
     },
+    /// The system has no room for it.
+    #[error("no memory for a pool of {bytes} bytes: {kind}")]
+    NoMemory {
+        /// What the configuration asks for.
+        bytes: usize,
+        /// What the system said.
+        kind: std::io::ErrorKind,
+    },
 }
 
 /// A free slot in its holder's hands: writable, not yet a frame.
@@ -120,26 +124,6 @@ pub struct Pool {
     copies: [u64; CopyReason::COUNT],
 }
 
-struct Mem(Box<[Line]>);
-
-impl std::fmt::Debug for Mem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} bytes", self.0.len() * LINE)
-    }
-}
-
-impl Mem {
-    #[inline(always)]
-    fn bytes(&self) -> &[u8] {
-        bytemuck::cast_slice(&self.0)
-    }
-
-    #[inline(always)]
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        bytemuck::cast_slice_mut(&mut self.0)
-    }
-}
-
 impl Pool {
     /// Allocates the arena. Pages are touched on first use.
     pub fn new(config: PoolConfig) -> Result<Self, PoolError> {
@@ -154,7 +138,7 @@ impl Pool {
         let slots = config.slots as u32;
         let buffers = slots + config.blocks as u32;
         Ok(Self {
-            mem: Mem(bytemuck::allocation::zeroed_slice_box(bytes as usize / LINE)),
+            mem: Mem::new(bytes as usize)?,
             refs: vec![0; buffers as usize + 1],
             slots,
             stride: stride as u32,
