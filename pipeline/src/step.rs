@@ -17,10 +17,10 @@ pub use follow::follow;
 pub use record::StepTrace;
 pub use tell::{Context, PortCast, PortFace};
 
+use bytes::Bytes;
 use skb::decode::EthernetPacket;
 use skb::{DropReason, IpSummed, LinkType, PktType, PortId, PortSet, Stage, Verdict};
 use std::ops::Range;
-use std::sync::Arc;
 
 /// Which way a frame goes. From guest to wire the path is the same pipeline, ends swapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,7 +157,7 @@ pub struct Step {
     /// What does this in Hyper-V.
     pub hyperv: &'static str,
     /// The bytes present, from the MAC header (or the first byte of the record) on.
-    pub bytes: Arc<[u8]>,
+    pub bytes: Bytes,
     /// Which of them are in view, `data..tail`.
     pub view: Range<usize>,
     /// What they are.

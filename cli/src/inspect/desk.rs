@@ -4,6 +4,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
+use crossbeam::utils::CachePadded;
+
 /// More workers do not help: reading goes on under the lock, and takes a good part of the time.
 const WORKERS_MAX: usize = 16;
 /// How often a busy lock is looked at again before the thread goes to sleep: a block is read in
@@ -29,7 +31,7 @@ pub(super) fn take<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Whose turn it is, by numbers from 0 that are each drawn once.
 #[derive(Debug)]
-pub(super) struct Turns(AtomicU64);
+pub(super) struct Turns(CachePadded<AtomicU64>);
 
 /// Somebody's turn; the next one's begins when it is dropped, however that comes about.
 #[derive(Debug)]
@@ -37,7 +39,7 @@ pub(super) struct Turn<'t>(&'t AtomicU64);
 
 impl Turns {
     pub(super) fn new() -> Self {
-        Self(AtomicU64::new(0))
+        Self(CachePadded::new(AtomicU64::new(0)))
     }
 
     /// Waits for the turn of `number`: awake at first, because turns are short.

@@ -1,10 +1,10 @@
 //! The tracer that notes one frame.
 
 use super::{Buffer, Fields, Geometry};
+use bytes::Bytes;
 use skb::arch::ticks;
 use skb::trace::Tracer;
 use skb::{BufId, DropReason, LinkType, Pool, PortId, RxDesc, Skb, Stage, Verdict};
-use std::sync::Arc;
 
 /// Notes kept of one frame: a flood to every port with a mirror, and the way there.
 const TAPS_MAX: usize = 160;
@@ -27,7 +27,7 @@ pub(super) struct Tap {
     pub(super) entered: u64,
     pub(super) left: u64,
     pub(super) buf: BufId,
-    pub(super) bytes: Arc<[u8]>,
+    pub(super) bytes: Bytes,
     pub(super) geometry: Geometry,
     pub(super) fields: Option<Fields>,
     pub(super) refs: u32,
@@ -76,10 +76,10 @@ impl StepTrace {
     }
 
     /// The bytes as they are, in the storage of the note before if they are the same.
-    fn keep(&self, bytes: &[u8]) -> Arc<[u8]> {
+    fn keep(&self, bytes: &[u8]) -> Bytes {
         match self.taps.last() {
-            Some(last) if *last.bytes == *bytes => Arc::clone(&last.bytes),
-            _ => Arc::from(bytes),
+            Some(last) if *last.bytes == *bytes => last.bytes.clone(),
+            _ => Bytes::copy_from_slice(bytes),
         }
     }
 

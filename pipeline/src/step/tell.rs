@@ -10,7 +10,6 @@ use super::{Direction, Step, StepKind, Steps};
 use inside::{built, classified};
 use skb::decode::EthernetPacket;
 use skb::{DropReason, FrameMeta, PortId, PortSet, Stage};
-use std::sync::Arc;
 use vswitch::fdb::Learned;
 
 /// What is behind a port, for the words.
@@ -120,7 +119,7 @@ impl Teller<'_> {
             text: said.text,
             linux: there.linux,
             hyperv: there.hyperv,
-            bytes: Arc::clone(&tap.bytes),
+            bytes: tap.bytes.clone(),
             view: start..tap.bytes.len(),
             linktype: tap.linktype,
             origlen: tap.origlen,

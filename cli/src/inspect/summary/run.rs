@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use capture::format::NO_TIME;
 use capture::{Ahead, BUFFER_BYTES, Block, Reader};
+use crossbeam::utils::CachePadded;
 
 use super::table::HashKey;
 use super::{Collector, Summary};
@@ -115,7 +116,13 @@ fn together(
     let ahead = reader.ahead(BUFFER_BYTES);
     let shared = Mutex::new(Shared { reader, last_ns, end: None });
     let crowded = Crowded { bytes: team.crowded, seen: AtomicBool::new(false) };
-    let desk = Desk { shared, crowded, ahead, next: AtomicU64::new(0), turns: Turns::new() };
+    let desk = Desk {
+        shared,
+        crowded,
+        ahead,
+        next: CachePadded::new(AtomicU64::new(0)),
+        turns: Turns::new(),
+    };
     std::thread::scope(|scope| {
         let others: Vec<_> = (1..team.workers)
             .map(|_| {
@@ -156,7 +163,7 @@ struct Desk<'r> {
     /// How blocks are read without the lock, where that can be.
     ahead: Option<Ahead>,
     /// The block to be read next.
-    next: AtomicU64,
+    next: CachePadded<AtomicU64>,
     turns: Turns,
 }
 
