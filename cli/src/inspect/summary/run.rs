@@ -257,7 +257,8 @@ mod tests {
         if let Some((workers, crowded)) = team {
             assert!(matches!(end, End::Enough));
             end = together(&mut reader, &mut collector, Team { hash_key, workers, crowded }, at);
-            assert_eq!(matches!(end, End::Enough), crowded < 1 << 20);
+            // the others may have come to the end before they saw that it is crowded
+            assert!(crowded < 1 << 20 || !matches!(end, End::Enough));
         }
         if matches!(end, End::Enough) {
             end = alone(&mut reader, &mut selector, &mut collector, u64::MAX, at);
