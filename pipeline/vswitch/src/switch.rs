@@ -166,19 +166,19 @@ impl Vswitch {
         let mut next = at;
         while let (Some(run), Some(places)) = (burst.get(next..), out.plain.get_mut(next..)) {
             if !lane.plain.is_empty() {
-                next += self.forward_at_home(pool, lane, run, now, places);
+                next += self.forward_known(pool, lane, run, now, places);
             }
             let same_port = burst.get(next).filter(|skb| Some(skb.ingress) == ingress);
             let Some(skb) = same_port else { break };
-            let Some(decision) = self.forward_near(pool, lane, skb, now) else { break };
+            let Some(decision) = self.forward_marked(pool, lane, skb, now) else { break };
             out.set(next, decision);
             next += 1;
         }
         next - at
     }
 
-    /// As long as entries are near their homes and the ports take frames as they are.
-    fn forward_at_home(
+    /// As long as both stations are known and the ports take frames as they are.
+    fn forward_known(
         &mut self,
         pool: &Pool,
         lane: &Lane,
@@ -207,9 +207,15 @@ impl Vswitch {
         count
     }
 
-    /// The same for one frame with entries that are near their homes, mirrors, and tags to write.
+    /// The same for one frame, with mirrors and tags to write.
     #[inline(never)]
-    fn forward_near(&mut self, pool: &Pool, lane: &Lane, skb: &Skb, now: Tick) -> Option<Decision> {
+    fn forward_marked(
+        &mut self,
+        pool: &Pool,
+        lane: &Lane,
+        skb: &Skb,
+        now: Tick,
+    ) -> Option<Decision> {
         if usize::from(skb.network) != ETH_HLEN {
             return None;
         }
