@@ -144,10 +144,9 @@ fn together(
     });
     let shared = desk.shared.into_inner().unwrap_or_else(PoisonError::into_inner);
     collector.summary.wire.follow(shared.last_ns);
-    shared.end.unwrap_or_else(|| match shared.reader.rejoin() {
-        Ok(()) => End::Enough,
-        Err(error) => End::Failed(error.into()),
-    })
+    // what was read in order goes on where it is; a pipe could not be sought in
+    let goes_on = if desk.ahead.is_some() { shared.reader.rejoin() } else { Ok(()) };
+    shared.end.unwrap_or_else(|| goes_on.map_or_else(|e| End::Failed(e.into()), |()| End::Enough))
 }
 
 /// Whether the flows are too many to be kept twice.
@@ -248,6 +247,21 @@ mod tests {
         sum(reader, Some(team)).replace(&*path.to_string_lossy(), "file")
     }
 
+    /// The same from a named pipe, which has a place in the file system and cannot be sought in.
+    #[cfg(unix)]
+    fn summed_from_fifo(file: &[u8], team: (usize, usize)) -> String {
+        let name = format!("framewalk-summary-{}.fifo", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let text = std::thread::scope(|scope| {
+            scope.spawn(|| std::fs::write(&path, file).unwrap());
+            let reader = Reader::open(&path).unwrap();
+            sum(reader, Some(team)).replace(&*path.to_string_lossy(), "file")
+        });
+        std::fs::remove_file(&path).unwrap();
+        text
+    }
+
     fn sum(mut reader: Reader, team: Option<(usize, usize)>) -> String {
         let mut selector = Selector::default();
         let hash_key = HashKey::random();
@@ -282,6 +296,8 @@ mod tests {
         assert_eq!(alone, summed(&file, Some((3, 600_000))), "one takes over");
         assert_eq!(alone, summed_on_disk(&file, (2, usize::MAX)));
         assert_eq!(alone, summed_on_disk(&file, (3, 600_000)), "one takes over");
+        #[cfg(unix)]
+        assert_eq!(alone, summed_from_fifo(&file, (3, 1)), "one takes over");
         file.truncate(file.len() - 7);
         let cut = summed(&file, None);
         assert!(cut.contains("damaged at byte"), "{cut}");
