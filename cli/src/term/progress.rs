@@ -93,8 +93,11 @@ fn with_figures(style: ProgressStyle, started: Instant) -> ProgressStyle {
         })
 }
 
-/// Seconds for people: whole ones, minutes from two on.
+/// Seconds for people: whole ones, minutes from two on; nobody knows while nothing moves.
 fn left(seconds: f64) -> String {
+    if !seconds.is_finite() {
+        return "unknown time".to_owned();
+    }
     let seconds = seconds.ceil() as u64;
     if seconds < 120 { format!("{seconds} s") } else { format!("{} min", seconds.div_ceil(60)) }
 }
@@ -108,6 +111,7 @@ mod tests {
         assert_eq!(left(0.2), "1 s");
         assert_eq!(left(119.0), "119 s");
         assert_eq!(left(121.0), "3 min");
-        assert_eq!(left(f64::INFINITY), format!("{} min", u64::MAX.div_ceil(60)));
+        assert_eq!(left(f64::INFINITY), "unknown time");
+        assert_eq!(left(f64::NAN), "unknown time");
     }
 }
