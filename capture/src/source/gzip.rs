@@ -84,10 +84,13 @@ impl GzipMembers {
     /// A text and the zero byte behind it, of any length, in flat memory.
     fn skip_text(&mut self) -> io::Result<()> {
         loop {
-            let held = self.input.0.fill_buf()?;
-            if held.is_empty() {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
+            let held = match self.input.0.fill_buf() {
+                Ok([]) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(held) => held,
+                // the header's beginning is consumed: it cannot be begun again
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
             let end = held.iter().position(|&byte| byte == 0);
             let consumed = end.map_or(held.len(), |at| at + 1);
             self.input.0.consume(consumed);
