@@ -43,7 +43,8 @@ impl Digest for NoDigest {
 /// to one block). With all arithmetic modulo 2^64 and `K` as below, four lanes start at 0 but for
 /// the first, which starts at the frame's length; each block makes `lane_i = lane_i * K + word_i`
 /// of them; then `frame` is the exclusive or of all `rotl(lane_i, 16 * i)`, and with `state`
-/// starting at 0 `state = (rotl(state, 5) ^ frame) * K`. `K` is odd: one changed word always shows.
+/// starting at 0 `state = (rotl(state, 5) ^ frame) * K`. `K` is odd: one changed word always shows
+/// (a byte where the last block overlaps changes two, which cancel by a chance of 2^-64 only).
 /// Neither multiplication nor exclusive or commutes with a rotation, so exchanging two words or two
 /// frames shows. A checksum is per port: what matters is the order in which one port was served.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
