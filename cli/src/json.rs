@@ -19,20 +19,6 @@ static HEX2: [[u8; 2]; 256] = {
     table
 };
 
-/// Digits of the greatest `u64`.
-const DIGITS: usize = 20;
-
-/// Two decimal digits for every number below 100.
-static DEC2: [[u8; 2]; 100] = {
-    let mut table = [[0; 2]; 100];
-    let mut i = 0;
-    while i < 100 {
-        table[i] = [b'0' + (i / 10) as u8, b'0' + (i % 10) as u8];
-        i += 1;
-    }
-    table
-};
-
 /// Decimal text of every byte, and its length in the last place.
 static DEC3: [[u8; 4]; 256] = {
     let mut table = [[0; 4]; 256];
@@ -72,28 +58,8 @@ impl Json {
     /// A number.
     #[inline]
     pub fn num(&mut self, n: impl Into<u64>) {
-        let mut n: u64 = n.into();
-        // digits from the right up to DIGITS; behind them there is room, so that the copy below
-        // has a fixed length, which is several times faster than one of a few bytes
-        let mut text = [0; 2 * DIGITS];
-        let mut at = DIGITS;
-        while n >= 100 {
-            at -= 2;
-            text[at..at + 2].copy_from_slice(&DEC2[(n % 100) as usize]);
-            n /= 100;
-        }
-        if n >= 10 {
-            at -= 2;
-            text[at..at + 2].copy_from_slice(&DEC2[n as usize]);
-        } else {
-            at -= 1;
-            text[at] = b'0' + n as u8;
-        }
-        let end = self.buf.len() + DIGITS - at;
-        if let Some(text) = text[at..].first_chunk::<DIGITS>() {
-            self.buf.extend_from_slice(text);
-        }
-        self.buf.truncate(end);
+        let mut digits = itoa::Buffer::new();
+        self.buf.extend_from_slice(digits.format(n.into()).as_bytes());
     }
 
     /// `,"key":` (given complete, comma included) and a number.
