@@ -8,7 +8,7 @@ fn main() -> anyhow::Result<()> {
     let runs = args.next().map_or(Ok(5), |a| a.parse())?;
     let seconds = args.next().map_or(Ok(2.0), |a| a.parse())?;
     for case in [path::Case::Untraced, path::Case::Traced, path::Case::NoHistograms] {
-        show(&path::bench(case, runs, seconds)?);
+        path::bench(case, runs, seconds)?.iter().for_each(show);
     }
     for row in fdb::bench(runs)? {
         show(&row);

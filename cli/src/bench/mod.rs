@@ -79,11 +79,15 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
 }
 
 fn path(timing: Timing, out: &mut print::Out) -> anyhow::Result<()> {
+    use benches::path::Case;
+
     let runs = timing.runs as usize;
     let seconds = timing.seconds.clamp(0.01, 600.0);
-    out.row(&benches::path::bench(benches::path::Case::Untraced, runs, seconds)?)?;
-    out.row(&benches::path::bench(benches::path::Case::Traced, runs, seconds)?)?;
-    out.row(&benches::path::bench(benches::path::Case::NoHistograms, runs, seconds)?)?;
+    for case in [Case::Untraced, Case::Traced, Case::NoHistograms] {
+        for row in benches::path::bench(case, runs, seconds)? {
+            out.row(&row)?;
+        }
+    }
     out.row(&benches::path::bench_cores(runs, seconds)?)?;
     for row in benches::fdb::bench(runs)? {
         out.row(&row)?;
