@@ -1,12 +1,16 @@
 //! NICs of the path: what puts frames into buffers and descriptors into the rx ring.
 //!
-//! A recorded file is a NIC ([`FileNic`]), a generator is a NIC ([`Generator`]). Live ones come
-//! here too; their sockets will live in `nic::sys` and nowhere else.
-#![forbid(unsafe_code)]
+//! A recorded file is a NIC ([`FileNic`]), a generator is a NIC ([`Generator`]). Live ones are in
+//! [`sys`], where the sockets live and nowhere else, behind safe types.
+#![deny(unsafe_code)] // lifted in `sys` alone
 #![deny(missing_docs)]
 
 mod file;
 mod generator;
+#[cfg(target_os = "linux")]
+pub mod link;
+#[cfg(target_os = "linux")]
+pub mod sys;
 
 pub use file::{BLOCK_MIN, FileNic, FileNicError, Ingress};
 pub use generator::{Generator, GeneratorError};

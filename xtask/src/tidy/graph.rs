@@ -16,6 +16,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("vswitch", &["skb"]),
     ("guest", &["skb"]),
     ("pipeline", &["skb", "nic", "driver", "vswitch", "guest"]),
+    ("replay", &["skb", "capture", "nic"]),
     ("testkit", &["skb", "capture", "vswitch"]),
     ("benches", &["*"]),
     ("cli", &["*"]),

@@ -1,0 +1,1 @@
+//! Sockets of the kernel, behind safe types: the one place of this crate where `unsafe` may stand.

@@ -1,0 +1,3 @@
+//! Recorded frames out again, on time.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
