@@ -11,6 +11,8 @@ mod generator;
 pub mod link;
 #[cfg(target_os = "linux")]
 pub mod sys;
+#[cfg(target_os = "linux")]
+pub mod tx;
 
 pub use file::{BLOCK_MIN, FileNic, FileNicError, Ingress};
 pub use generator::{Generator, GeneratorError};

@@ -1,0 +1,161 @@
+//! Frames out by `sendmmsg(2)` on a packet socket, past the queueing discipline.
+
+use std::fmt;
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::ptr;
+use std::time::{Duration, Instant};
+
+use libc::{c_int, c_long, iovec, mmsghdr};
+
+use super::sock::{self, Refusal, says};
+use crate::tx::{Bounds, Method, SendError, Sent, Transmit};
+
+/// Frames in one system call.
+const BURST: usize = 64;
+
+/// The longest a call waits for room in the socket's send buffer.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// A packet socket that sends.
+pub(crate) struct PacketSender {
+    fd: OwnedFd,
+    index: u32,
+    bounds: Bounds,
+    /// `messages[i]` has one piece, `pieces[i]`, for good: boxes do not move.
+    messages: Box<[mmsghdr; BURST]>,
+    pieces: Box<[iovec; BURST]>,
+}
+
+// SAFETY: the pointers in `messages` lead to `pieces`, which moves along with the value; those in
+// `pieces` are only followed within `send`, which sets them first.
+unsafe impl Send for PacketSender {}
+
+impl PacketSender {
+    /// A sender on the device with that index.
+    pub(crate) fn open(index: u32, bounds: Bounds) -> Result<Self, Refusal> {
+        let fd = sock::packet_sender(index)?;
+        let patience =
+            libc::timeval { tv_sec: 0, tv_usec: PATIENCE.as_micros() as libc::suseconds_t };
+        // SAFETY: a time points nowhere.
+        unsafe { sock::set(&fd, libc::SOL_SOCKET, libc::SO_SNDTIMEO, &patience) }
+            .map_err(says("limit how long a call waits"))?;
+        let none = iovec { iov_base: ptr::null_mut(), iov_len: 0 };
+        let mut pieces = Box::new([none; BURST]);
+        // SAFETY: null pointers and zero lengths are a message header.
+        let mut messages: Box<[mmsghdr; BURST]> = Box::new(unsafe { mem::zeroed() });
+        for (message, piece) in messages.iter_mut().zip(pieces.iter_mut()) {
+            message.msg_hdr.msg_iov = piece;
+            message.msg_hdr.msg_iovlen = 1;
+        }
+        Ok(Self { fd, index, bounds, messages, pieces })
+    }
+
+    /// One system call; how many of `frames` (at most [`BURST`]) the kernel took.
+    fn call(&mut self, frames: &[&[u8]]) -> io::Result<usize> {
+        let count = frames.len().min(BURST);
+        for (piece, frame) in self.pieces.iter_mut().zip(frames) {
+            *piece = iovec { iov_base: frame.as_ptr().cast_mut().cast(), iov_len: frame.len() };
+        }
+        // SAFETY: the first `count` headers have one piece each, which `frames` keeps alive over
+        // the call; the kernel reads the frames and writes `msg_len` only. By `syscall` because
+        // the flags' type differs between C libraries.
+        let sent = unsafe {
+            libc::syscall(
+                libc::SYS_sendmmsg,
+                c_long::from(self.fd.as_raw_fd()),
+                self.messages.as_mut_ptr(),
+                count as c_long,
+                c_long::from(0 as c_int),
+            )
+        };
+        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
+    }
+
+    /// What a refusal of the kernel's to send `frame` means.
+    fn explain(&mut self, error: io::Error, frame: &[u8]) -> SendError {
+        explain(error, &self.fd, self.index, &mut self.bounds, frame)
+    }
+}
+
+/// What a packet socket's refusal to send `frame` means.
+pub(super) fn explain(
+    error: io::Error,
+    fd: &OwnedFd,
+    index: u32,
+    bounds: &mut Bounds,
+    frame: &[u8],
+) -> SendError {
+    match error.raw_os_error() {
+        Some(libc::ENETDOWN) => SendError::Down,
+        Some(libc::ENXIO | libc::ENODEV) => SendError::Gone,
+        // the MTU is not what it was when the socket was opened
+        Some(libc::EMSGSIZE) => {
+            if let Some(mtu) = sock::mtu(fd, index) {
+                *bounds = Bounds::of_mtu(mtu);
+            }
+            SendError::TooLong { len: frame.len(), max: bounds.max(frame) }
+        }
+        // a driver without a carrier drops too
+        Some(libc::ENOBUFS | libc::EAGAIN) => match sock::state(fd, index) {
+            sock::State::Up => SendError::NoBuffers,
+            sock::State::Down => SendError::Down,
+            sock::State::Gone => SendError::Gone,
+        },
+        _ => SendError::Refused(error),
+    }
+}
+
+/// Waits until the driver has freed all that a packet socket sent. The kernel tells bytes, not
+/// frames: 1 stands for some.
+pub(super) fn drained(fd: &OwnedFd, timeout: Duration) -> u64 {
+    let start = Instant::now();
+    while sock::unsent_bytes(fd) > 0 {
+        if start.elapsed() >= timeout {
+            return 1;
+        }
+        std::thread::sleep(Duration::from_micros(50));
+    }
+    0
+}
+
+impl Transmit for PacketSender {
+    fn method(&self) -> Method {
+        Method::Sendmmsg
+    }
+
+    fn burst_max(&self) -> usize {
+        BURST
+    }
+
+    fn send(&mut self, frames: &[&[u8]]) -> Sent {
+        // only what is within bounds reaches the kernel
+        let (fits, outside) = self.bounds.leading(frames);
+        let mut taken = 0;
+        while taken < fits {
+            match self.call(&frames[taken..fits]) {
+                Ok(count) => taken += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let error = self.explain(error, frames[taken]);
+                    return Sent { taken, error: Some(error) };
+                }
+            }
+        }
+        Sent { taken, error: outside }
+    }
+
+    fn finish(&mut self, timeout: Duration) -> u64 {
+        drained(&self.fd, timeout)
+    }
+}
+
+impl fmt::Debug for PacketSender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PacketSender")
+            .field("fd", &self.fd)
+            .field("index", &self.index)
+            .finish_non_exhaustive()
+    }
+}

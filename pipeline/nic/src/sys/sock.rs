@@ -1,0 +1,210 @@
+//! What all sockets here share: opening, options, mappings, and questions about the device.
+
+use std::ffi::c_void;
+use std::io;
+use std::mem::{self, size_of};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::ptr::{self, NonNull};
+
+use libc::{c_int, ifreq, sockaddr_ll};
+
+/// What was asked of the kernel, and what it said.
+pub(crate) type Refusal = (&'static str, io::Error);
+
+/// Names the operation of a refusal.
+pub(super) fn says(operation: &'static str) -> impl FnOnce(io::Error) -> Refusal {
+    move |error| (operation, error)
+}
+
+/// The result of a call that returns -1 with `errno` set.
+pub(super) fn checked(result: c_int) -> io::Result<c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// `socket(2)`, closed on exec.
+pub(super) fn socket(domain: c_int, kind: c_int, protocol: c_int) -> io::Result<OwnedFd> {
+    // SAFETY: no pointers.
+    let fd = checked(unsafe { libc::socket(domain, kind | libc::SOCK_CLOEXEC, protocol) })?;
+    // SAFETY: just opened, and known to nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// `setsockopt(2)` with an integer.
+pub(super) fn set_int(fd: &OwnedFd, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
+    // SAFETY: an integer points nowhere.
+    unsafe { set(fd, level, name, &value) }
+}
+
+/// `setsockopt(2)` with a struct of the kernel's.
+///
+/// # Safety
+/// Memory that `value` gives the address of must be the kernel's to use for as long as the option
+/// says.
+pub(super) unsafe fn set<T>(fd: &OwnedFd, level: c_int, name: c_int, value: &T) -> io::Result<()> {
+    let length = size_of::<T>() as libc::socklen_t;
+    // SAFETY: `length` bytes lie at `value`; what they point to is the caller's promise.
+    checked(unsafe {
+        libc::setsockopt(fd.as_raw_fd(), level, name, ptr::from_ref(value).cast(), length)
+    })
+    .map(|_| ())
+}
+
+/// Structs of the kernel's that `getsockopt` fills: integers only, so that all bytes are a value.
+///
+/// # Safety
+/// Zeroes, and any other bytes, must be a value of the type.
+pub(super) unsafe trait Plain: Copy {}
+// SAFETY: made of `u64` and `u32` alone, as are the next two.
+unsafe impl Plain for libc::xdp_mmap_offsets {}
+// SAFETY: see above.
+unsafe impl Plain for libc::xdp_statistics {}
+// SAFETY: see above.
+unsafe impl Plain for libc::xdp_options {}
+// SAFETY: three `u32`.
+unsafe impl Plain for libc::tpacket_stats_v3 {}
+// SAFETY: an integer.
+unsafe impl Plain for c_int {}
+
+/// `getsockopt(2)`; fields that an older kernel does not know are 0.
+pub(super) fn get<T: Plain>(fd: &OwnedFd, level: c_int, name: c_int) -> io::Result<T> {
+    // SAFETY: zeroes are a value of a `Plain` type.
+    let mut value: T = unsafe { mem::zeroed() };
+    let mut length = size_of::<T>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes to `value`, all of which are `Plain`.
+    checked(unsafe {
+        let at = ptr::from_mut(&mut value).cast();
+        libc::getsockopt(fd.as_raw_fd(), level, name, at, &raw mut length)
+    })?;
+    Ok(value)
+}
+
+/// A packet socket (`packet(7)`) that sends to the device and receives nothing: its protocol is 0.
+pub(super) fn packet_sender(index: u32) -> Result<OwnedFd, Refusal> {
+    let fd = socket(libc::AF_PACKET, libc::SOCK_RAW, 0).map_err(says("open a packet socket"))?;
+    let address = sockaddr_ll {
+        sll_family: libc::AF_PACKET as u16,
+        sll_protocol: 0,
+        sll_ifindex: index as c_int,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    bind(&fd, &address).map_err(says("bind to the interface"))?;
+    // straight to the driver: no queueing discipline that reorders or drops
+    set_int(&fd, libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, 1)
+        .map_err(says("bypass the queueing discipline"))?;
+    // more in flight than the default 208 KiB; without cap_net_admin what the system allows
+    let bytes = 4 << 20;
+    if set_int(&fd, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, bytes).is_err() {
+        let _ = set_int(&fd, libc::SOL_SOCKET, libc::SO_SNDBUF, bytes);
+    }
+    Ok(fd)
+}
+
+/// `bind(2)` to an address of the family's own type.
+pub(super) fn bind<T>(fd: &OwnedFd, address: &T) -> io::Result<()> {
+    let length = size_of::<T>() as libc::socklen_t;
+    let at = ptr::from_ref(address).cast::<libc::sockaddr>();
+    // SAFETY: `length` bytes at `address`, which the kernel copies and follows nowhere.
+    checked(unsafe { libc::bind(fd.as_raw_fd(), at, length) }).map(|_| ())
+}
+
+/// How a device is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Up,
+    /// Switched off, or without a carrier.
+    Down,
+    Gone,
+}
+
+fn request() -> ifreq {
+    // SAFETY: an `ifreq` is bytes and integers, and a pointer that may be null.
+    unsafe { mem::zeroed() }
+}
+
+/// `netdevice(7)`: a request about the device, which is found by its index whatever its name.
+fn about(fd: &OwnedFd, index: u32, question: libc::c_ulong) -> io::Result<ifreq> {
+    let mut asked = request();
+    asked.ifr_ifru.ifru_ifindex = index as c_int;
+    // SAFETY: both calls read and write one `ifreq`, which outlives them.
+    unsafe {
+        checked(libc::ioctl(fd.as_raw_fd(), libc::SIOCGIFNAME as _, &raw mut asked))?;
+        checked(libc::ioctl(fd.as_raw_fd(), question as _, &raw mut asked))?;
+    }
+    Ok(asked)
+}
+
+/// Whether the device can send now: in the socket's network namespace, not the thread's.
+pub(super) fn state(fd: &OwnedFd, index: u32) -> State {
+    let Ok(answer) = about(fd, index, libc::SIOCGIFFLAGS) else { return State::Gone };
+    // SAFETY: SIOCGIFFLAGS wrote the flags.
+    let flags = c_int::from(unsafe { answer.ifr_ifru.ifru_flags });
+    let wanted = libc::IFF_UP | libc::IFF_RUNNING;
+    if flags & wanted == wanted { State::Up } else { State::Down }
+}
+
+/// The device's MTU now, bytes.
+pub(super) fn mtu(fd: &OwnedFd, index: u32) -> Option<u32> {
+    let answer = about(fd, index, libc::SIOCGIFMTU).ok()?;
+    // SAFETY: SIOCGIFMTU wrote the MTU.
+    u32::try_from(unsafe { answer.ifr_ifru.ifru_mtu }).ok()
+}
+
+/// Bytes of frames that the socket has sent and the driver has not yet freed (`SIOCOUTQ`).
+pub(super) fn unsent_bytes(fd: &OwnedFd) -> u64 {
+    let mut bytes: c_int = 0;
+    // SAFETY: writes one integer.
+    let done = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if done < 0 { 0 } else { u64::try_from(bytes).unwrap_or(0) }
+}
+
+/// Memory shared with the kernel; unmapped when dropped.
+#[derive(Debug)]
+pub(super) struct Mapping {
+    at: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: memory of the process, bound to no thread; the owner decides who reaches it.
+unsafe impl Send for Mapping {}
+
+impl Mapping {
+    /// `len` bytes of the socket's at `offset`, readable and writable, all there from the start.
+    pub(super) fn of_socket(fd: &OwnedFd, len: usize, offset: i64) -> io::Result<Self> {
+        Self::map(len, libc::MAP_SHARED | libc::MAP_POPULATE, fd.as_raw_fd(), offset)
+    }
+
+    /// `len` zero bytes, all there from the start, page-aligned.
+    pub(super) fn anonymous(len: usize) -> io::Result<Self> {
+        Self::map(len, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE, -1, 0)
+    }
+
+    fn map(len: usize, flags: c_int, fd: c_int, offset: i64) -> io::Result<Self> {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping at a place of the kernel's choosing.
+        let at = unsafe { libc::mmap(ptr::null_mut(), len, access, flags, fd, offset as _) };
+        match NonNull::new(at.cast::<u8>()) {
+            Some(at) if at.as_ptr().cast::<c_void>() != libc::MAP_FAILED => Ok(Self { at, len }),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// The first byte.
+    pub(super) fn start(&self) -> NonNull<u8> {
+        self.at
+    }
+
+    /// Bytes.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `map`, with this length, and reached through this value only.
+        unsafe { libc::munmap(self.at.as_ptr().cast(), self.len) };
+    }
+}
