@@ -5,10 +5,13 @@
 #![deny(unsafe_code)] // lifted in `sys` alone
 #![deny(missing_docs)]
 
+pub mod bpf;
 mod file;
 mod generator;
 #[cfg(target_os = "linux")]
 pub mod link;
+#[cfg(target_os = "linux")]
+pub mod packet;
 #[cfg(target_os = "linux")]
 pub mod sys;
 #[cfg(target_os = "linux")]

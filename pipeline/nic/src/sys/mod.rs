@@ -1,5 +1,6 @@
 //! Sockets of the kernel, behind safe types: the one place of this crate where `unsafe` may stand.
 #![allow(unsafe_code)]
 
+pub(crate) mod packet;
 pub(crate) mod send;
 pub(crate) mod sock;
