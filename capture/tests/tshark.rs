@@ -74,6 +74,7 @@ fn tshark_reads_our_pcapng_without_a_word() {
     let counters =
         InterfaceCounters { received: Some(2), dropped: Some(0), ..InterfaceCounters::default() };
     let statistics = StatisticsSpec {
+        comments: &["link went down"],
         time_ns: TIME_NS,
         start_ns: Some(TIME_NS - 5),
         end_ns: Some(TIME_NS),

@@ -1,11 +1,14 @@
 //! Capture files written: [`PcapngWriter`] and [`PcapWriter`], over anything that takes bytes.
 //!
 //! Both write little-endian with times in nanoseconds. Neither buffers: give them a
-//! `BufWriter`. Captures hold other people's traffic, so [`create`] makes files that only their
+//! `BufWriter`. A [`Recorder`] writes what is captured live: it gathers whole blocks, keeps to a
+//! budget, and counts what the disk does not take. Captures hold other people's traffic, so [`create`] makes files that only their
 //! owner can read.
 
 mod pcap;
 mod pcapng;
+mod record;
+mod spool;
 
 use std::fs::{File, OpenOptions};
 use std::path::Path;
@@ -16,6 +19,7 @@ pub use self::pcap::PcapWriter;
 pub use self::pcapng::{
     EpbVerdict, FrameOptions, InterfaceSpec, PcapngWriter, SectionSpec, StatisticsSpec,
 };
+pub use self::record::{Heading, Listened, Plan, Recorded, Recorder};
 
 /// Creates (or empties) a file with mode 0600.
 pub fn create(path: impl AsRef<Path>) -> Result<File, Error> {

@@ -79,7 +79,9 @@ pub struct FrameOptions<'a> {
 
 /// An interface statistics block (4.6).
 #[derive(Debug, Clone, Copy, Default)]
-pub struct StatisticsSpec {
+pub struct StatisticsSpec<'a> {
+    /// `opt_comment`, any number.
+    pub comments: &'a [&'a str],
     /// When the counters were read, in nanoseconds since 1970.
     pub time_ns: i64,
     /// `isb_starttime`, in nanoseconds since 1970.
@@ -116,6 +118,11 @@ impl<W: Write> PcapngWriter<W> {
         writer.end_options(options);
         writer.end()?;
         Ok(writer)
+    }
+
+    /// Goes on in a section that holds interfaces of these link types.
+    pub(super) fn resume(out: W, linktypes: Vec<LinkType>) -> Self {
+        Self { out, block: Vec::new(), linktypes }
     }
 
     /// Writes an interface description; the result is the number frames refer to it by.
@@ -189,13 +196,18 @@ impl<W: Write> PcapngWriter<W> {
     }
 
     /// Writes an interface's counters, usually when its last frame is written.
-    pub fn write_statistics(&mut self, interface: u32, spec: &StatisticsSpec) -> Result<(), Error> {
+    pub fn write_statistics(
+        &mut self,
+        interface: u32,
+        spec: &StatisticsSpec<'_>,
+    ) -> Result<(), Error> {
         self.known(interface)?;
         let time = time_units(spec.time_ns)?;
         self.begin(BLOCK_STATISTICS);
         self.u32(interface);
         self.time(time);
         let options = self.block.len();
+        self.comments(spec.comments)?;
         for (code, ns) in [(2, spec.start_ns), (3, spec.end_ns)] {
             let Some(ns) = ns else { continue };
             let units = time_units(ns)?;
@@ -302,6 +314,45 @@ impl<W: Write> PcapngWriter<W> {
             self.u32(0);
         }
     }
+}
+
+/// Appends an enhanced packet block (4.3): one frame, at most 4 GiB of it. `time_ns` is in
+/// nanoseconds since 1970; `flags` is `epb_flags`.
+#[inline]
+pub(super) fn append_frame(
+    out: &mut Vec<u8>,
+    interface: u32,
+    time_ns: u64,
+    origlen: u32,
+    data: &[u8],
+    flags: Option<u32>,
+) {
+    let padded = data.len().next_multiple_of(4);
+    // type, length, interface, time twice, caplen, origlen; the length again
+    let total = (28 + padded + if flags.is_some() { 12 } else { 0 } + 4) as u32;
+    let mut head = [0; 28];
+    let words = [
+        BLOCK_ENHANCED_PACKET,
+        total,
+        interface,
+        (time_ns >> 32) as u32,
+        time_ns as u32,
+        data.len() as u32,
+        origlen,
+    ];
+    for (field, word) in head.chunks_exact_mut(4).zip(words) {
+        field.copy_from_slice(&word.to_le_bytes());
+    }
+    out.reserve(total as usize);
+    out.extend_from_slice(&head);
+    out.extend_from_slice(data);
+    out.extend_from_slice(&[0; 3][..padded - data.len()]);
+    if let Some(flags) = flags {
+        out.extend_from_slice(&[2, 0, 4, 0]);
+        out.extend_from_slice(&flags.to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
+    }
+    out.extend_from_slice(&total.to_le_bytes());
 }
 
 /// pcapng counts time from 1970 on, unsigned.
