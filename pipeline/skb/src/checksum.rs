@@ -4,7 +4,7 @@ use crate::decode::Checksum;
 
 /// Ones' complement sum of `bytes` as little-endian 16-bit words, unfolded. Sums of several
 /// pieces may be added when every piece but the last has an even length.
-pub(crate) fn sum(bytes: &[u8]) -> u64 {
+pub fn sum(bytes: &[u8]) -> u64 {
     let mut total = 0u64;
     let mut chunks = bytes.chunks_exact(32);
     // 32-bit lanes into 64-bit sums: no carry can be lost below 2^32 chunks
@@ -49,7 +49,7 @@ pub fn tcp_over_ipv4_is_good(header: &[u8], segment: &[u8]) -> bool {
 }
 
 /// Folds a sum to 16 bits, still in little-endian word order.
-pub(crate) const fn fold(mut sum: u64) -> u64 {
+pub const fn fold(mut sum: u64) -> u64 {
     while sum >> 16 != 0 {
         sum = (sum & 0xffff) + (sum >> 16);
     }
@@ -57,7 +57,7 @@ pub(crate) const fn fold(mut sum: u64) -> u64 {
 }
 
 /// A number in network order as it counts in [`sum`].
-pub(crate) const fn word(value: u16) -> u64 {
+pub const fn word(value: u16) -> u64 {
     value.swap_bytes() as u64
 }
 
