@@ -36,6 +36,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let took = start.elapsed().as_secs_f64();
     let left = way.finish(Duration::from_secs(1));
     let mpps = taken as f64 / took / 1e6;
-    println!("{}: {mpps:.3} Mpps, {taken} taken, {left} not left, {refused} times full", way.method());
+    println!(
+        "{}: {mpps:.3} Mpps, {taken} taken, {left} not left, {refused} times full",
+        way.method()
+    );
     Ok(())
 }

@@ -14,6 +14,8 @@ use std::time::Duration;
 use crate::link::Link;
 use crate::sys::send::PacketSender;
 use crate::sys::sock::Refusal;
+use crate::sys::tx_ring::TxRing;
+use crate::sys::xsk::XskSender;
 
 /// A way to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -284,9 +286,8 @@ pub fn choose(link: &Link, method: Option<Method>) -> Result<Chosen, TxError> {
     let open_as = |method| -> Result<Box<dyn Transmit>, TxError> {
         let opened: Result<Box<dyn Transmit>, Refusal> = match method {
             Method::Sendmmsg => PacketSender::open(index, bounds).map(|way| Box::new(way) as _),
-            Method::AfXdp | Method::TxRing => {
-                Err(("open it", io::Error::from(io::ErrorKind::Unsupported)))
-            }
+            Method::AfXdp => XskSender::open(index, bounds).map(|way| Box::new(way) as _),
+            Method::TxRing => TxRing::open(index, bounds).map(|way| Box::new(way) as _),
         };
         opened.map_err(|refusal| TxError::of(method, link, refusal))
     };
@@ -301,3 +302,6 @@ pub fn choose(link: &Link, method: Option<Method>) -> Result<Chosen, TxError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,5 +2,9 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod packet;
+#[cfg(test)]
+pub(crate) mod plain;
 pub(crate) mod send;
 pub(crate) mod sock;
+pub(crate) mod tx_ring;
+pub(crate) mod xsk;
