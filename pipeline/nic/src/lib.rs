@@ -16,6 +16,8 @@ pub mod packet;
 pub mod sys;
 #[cfg(target_os = "linux")]
 pub mod tx;
+#[cfg(target_os = "linux")]
+pub mod xdp;
 
 pub use file::{BLOCK_MIN, FileNic, FileNicError, Ingress};
 pub use generator::{Generator, GeneratorError};

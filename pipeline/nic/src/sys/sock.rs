@@ -152,6 +152,63 @@ pub(super) fn mtu(fd: &OwnedFd, index: u32) -> Option<u32> {
     u32::try_from(unsafe { answer.ifr_ifru.ifru_mtu }).ok()
 }
 
+/// `struct ethtool_channels` of `linux/ethtool.h`.
+#[repr(C)]
+#[derive(Default)]
+struct Channels {
+    cmd: u32,
+    max: [u32; 4],
+    rx_count: u32,
+    tx_count: u32,
+    other_count: u32,
+    combined_count: u32,
+}
+
+const _: () = assert!(size_of::<Channels>() == 36 && mem::offset_of!(Channels, rx_count) == 20);
+const ETHTOOL_GCHANNELS: u32 = 0x3c;
+
+/// Queues on which the device receives; 1 where the driver does not tell (`ethtool -l`).
+pub(crate) fn rx_queues(index: u32) -> Result<u32, Refusal> {
+    let fd = socket(libc::AF_INET, libc::SOCK_DGRAM, 0).map_err(says("open a socket"))?;
+    let mut asked = request();
+    asked.ifr_ifru.ifru_ifindex = index as c_int;
+    let mut channels = Channels { cmd: ETHTOOL_GCHANNELS, ..Channels::default() };
+    // SAFETY: the first call writes the name into the request, the second reads it and writes
+    // the `Channels` that it leads to; both outlive the calls.
+    let told = unsafe {
+        checked(libc::ioctl(fd.as_raw_fd(), libc::SIOCGIFNAME as _, &raw mut asked))
+            .map_err(says("find the interface"))?;
+        asked.ifr_ifru.ifru_data = (&raw mut channels).cast();
+        libc::ioctl(fd.as_raw_fd(), libc::SIOCETHTOOL as _, &raw mut asked) == 0
+    };
+    let count = if told { channels.rx_count + channels.combined_count } else { 1 };
+    Ok(count.clamp(1, 1024))
+}
+
+/// Keeps a device in promiscuous mode; the kernel counts who asked for it.
+#[derive(Debug)]
+pub(crate) struct Promiscuous {
+    /// The membership goes with the socket.
+    _fd: OwnedFd,
+}
+
+impl Promiscuous {
+    pub(crate) fn on(index: u32) -> Result<Self, Refusal> {
+        let fd =
+            socket(libc::AF_PACKET, libc::SOCK_RAW, 0).map_err(says("open a packet socket"))?;
+        let request = libc::packet_mreq {
+            mr_ifindex: index as c_int,
+            mr_type: libc::PACKET_MR_PROMISC as u16,
+            mr_alen: 0,
+            mr_address: [0; 8],
+        };
+        // SAFETY: integers point nowhere.
+        unsafe { set(&fd, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &request) }
+            .map_err(says("switch promiscuous mode on"))?;
+        Ok(Self { _fd: fd })
+    }
+}
+
 /// Bytes of frames that the socket has sent and the driver has not yet freed (`SIOCOUTQ`).
 pub(super) fn unsent_bytes(fd: &OwnedFd) -> u64 {
     let mut bytes: c_int = 0;

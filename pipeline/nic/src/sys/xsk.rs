@@ -1,7 +1,9 @@
 //! AF_XDP sockets (the kernel's `Documentation/networking/af_xdp.rst`, `linux/if_xdp.h`): frames
 //! in memory shared with the kernel, named by descriptors in rings.
 
+mod program;
 mod ring;
+mod rx;
 mod tx;
 mod umem;
 
@@ -16,6 +18,8 @@ use self::ring::{Consumer, Producer};
 use self::umem::Umem;
 use super::sock::{self, Refusal, says};
 
+pub(crate) use self::program::Program;
+pub(crate) use self::rx::XskReceiver;
 pub(crate) use self::tx::XskSender;
 
 // linux/if_xdp.h
@@ -44,6 +48,8 @@ struct Spec {
     completion: u32,
     rx: u32,
     tx: u32,
+    /// Frames may take several slots (since Linux 6.6).
+    pieces: bool,
 }
 
 /// A bound socket with its rings and memory.
@@ -125,7 +131,7 @@ fn bind(fd: &OwnedFd, spec: &Spec) -> io::Result<()> {
     let address = sockaddr_xdp {
         sxdp_family: libc::AF_XDP as u16,
         // neither XDP_COPY nor XDP_ZEROCOPY: the kernel tries zero-copy, then copies
-        sxdp_flags: libc::XDP_USE_NEED_WAKEUP,
+        sxdp_flags: libc::XDP_USE_NEED_WAKEUP | if spec.pieces { libc::XDP_USE_SG } else { 0 },
         sxdp_ifindex: spec.index,
         sxdp_queue_id: spec.queue,
         sxdp_shared_umem_fd: 0,

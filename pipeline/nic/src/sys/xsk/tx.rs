@@ -59,6 +59,7 @@ impl XskSender {
             completion: SLOTS,
             rx: 0,
             tx: SLOTS,
+            pieces: false,
         };
         let xsk = Xsk::open(&spec)?;
         let beside = if bounds.longest() > slot_bytes as usize {
