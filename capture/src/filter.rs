@@ -9,6 +9,9 @@ use crate::error::Error;
 
 #[cfg(feature = "libpcap")]
 mod bpf;
+mod instruction;
+
+pub use instruction::Instruction;
 
 #[cfg(feature = "libpcap")]
 #[path = "filter/libpcap.rs"]

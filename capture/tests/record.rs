@@ -1,4 +1,5 @@
 //! A recording: one file within its budget, a ring of files, and what a reader finds in them.
+#![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -40,7 +41,7 @@ fn plan(path: PathBuf) -> Plan {
         file_time: None,
         files_max: None,
         budget_bytes: 1 << 30,
-        keep: Duration::from_secs(3600),
+        keep: Duration::from_hours(1),
     }
 }
 

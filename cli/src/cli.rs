@@ -2,7 +2,11 @@
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+#[cfg(target_os = "linux")]
+use crate::capture;
 use crate::exit::Exit;
+#[cfg(target_os = "linux")]
+use crate::replay;
 use crate::term::ColorChoice;
 use crate::{bench, inspect, walk};
 
@@ -62,6 +66,14 @@ pub enum Command {
     /// Run a capture through the path: ledger, latency, steps, stage export
     #[command(long_about = long_about_of::<walk::Args>())]
     Walk(walk::Args),
+    /// Write a live interface's frames to a file, with drops accounted for
+    #[cfg(target_os = "linux")]
+    #[command(long_about = long_about_of::<capture::Args>())]
+    Capture(capture::Args),
+    /// Send a capture out again: in recorded time, at a rate, or as fast as possible
+    #[cfg(target_os = "linux")]
+    #[command(long_about = long_about_of::<replay::Args>())]
+    Replay(replay::Args),
     /// Check an isolation receipt that walk wrote
     Receipt(walk::receipt::Args),
     /// Measure speed on this machine, with peers beside it
@@ -84,6 +96,10 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
         Command::Inspect(args) => inspect::run(args, &cli.globals),
         Command::Walk(args) => walk::run(args, &cli.globals),
+        #[cfg(target_os = "linux")]
+        Command::Capture(args) => capture::run(args, &cli.globals),
+        #[cfg(target_os = "linux")]
+        Command::Replay(args) => replay::run(args, &cli.globals),
         Command::Receipt(args) => walk::receipt::run(args, &cli.globals),
         Command::Bench(args) => bench::run(args, &cli.globals),
     }

@@ -5,9 +5,13 @@
 #![deny(missing_docs)]
 
 pub mod bench;
+#[cfg(target_os = "linux")]
+pub mod capture;
 pub mod cli;
 pub mod exit;
 pub mod inspect;
 pub mod json;
+#[cfg(target_os = "linux")]
+pub mod replay;
 pub mod term;
 pub mod walk;

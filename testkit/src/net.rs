@@ -5,7 +5,28 @@
 //! Nobody else sees its devices, and the kernel takes all of them back when the last thread and
 //! process in it has ended.
 
+use std::path::Path;
 use std::process::Command;
+
+/// Frames with their number in them (bytes 14 to 17), of the EtherType for local experiments
+/// (IEEE 802), of `size` bytes each, at least 18.
+pub fn numbered(count: u32, size: impl Fn(u32) -> usize) -> Vec<Vec<u8>> {
+    (0..count)
+        .map(|number| {
+            let mut frame = vec![number as u8; size(number).max(18)];
+            frame[..6].copy_from_slice(&[2, 0, 0, 0, 0, 9]);
+            frame[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 8]);
+            frame[12..14].copy_from_slice(&[0x88, 0xb5]);
+            frame[14..18].copy_from_slice(&number.to_be_bytes());
+            frame
+        })
+        .collect()
+}
+
+/// The number in a frame of [`numbered`].
+pub fn number(frame: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(*frame.get(14..)?.first_chunk()?))
+}
 
 /// A namespace; see the module text.
 #[derive(Debug)]
@@ -41,19 +62,32 @@ impl Lab {
         }
     }
 
+    /// An empty file system of so many bytes in memory at `folder`, which only this thread and the
+    /// programs that it starts see.
+    ///
+    /// # Panics
+    /// Where the kernel refuses.
+    pub fn tmpfs(&self, folder: &Path, bytes: u64) {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).expect("unshare(CLONE_NEWNS)");
+        let options = format!("size={bytes},mode=0755");
+        let folder = folder.to_str().expect("a path in UTF-8");
+        run("mount", &["--make-rprivate", "/"]);
+        run("mount", &["-t", "tmpfs", "-o", &options, "tmpfs", folder]);
+    }
+
     /// `ip ARGS` (iproute2) in the namespace.
     ///
     /// # Panics
     /// Where it fails, with what it said.
     pub fn ip(&self, args: &[&str]) {
-        let out = Command::new("ip").args(args).output().expect("iproute2's `ip`");
-        assert!(
-            out.status.success(),
-            "ip {}: {}",
-            args.join(" "),
-            String::from_utf8_lossy(&out.stderr)
-        );
+        run("ip", args);
     }
+}
+
+fn run(program: &str, args: &[&str]) {
+    let out = Command::new(program).args(args).output().expect(program);
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{program} {}: {said}", args.join(" "));
 }
 
 impl Default for Lab {

@@ -3,30 +3,11 @@
 //! Source: `bpf(4)` and McCanne & Jacobson, "The BSD Packet Filter" (1993). libpcap's compiler
 //! makes the programs; they only jump forwards, so each ends.
 
-/// One instruction: `code jt jf k`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Instruction {
-    code: u16,
-    jt: u8,
-    jf: u8,
-    k: u32,
-}
+use super::Instruction;
 
 const SCRATCH_WORDS: usize = 16;
 const LD_LEN: u16 = 0x80;
 const LDX_LEN: u16 = 0x81;
-
-impl Instruction {
-    /// From the four numbers in decimal.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let mut numbers = text.split(' ');
-        let code = numbers.next()?.parse().ok()?;
-        let jt = numbers.next()?.parse().ok()?;
-        let jf = numbers.next()?.parse().ok()?;
-        let k = numbers.next()?.parse().ok()?;
-        Some(Self { code, jt, jf, k })
-    }
-}
 
 /// Does the program ask for the frame's length?
 pub(super) fn reads_length(program: &[Instruction]) -> bool {

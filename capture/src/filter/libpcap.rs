@@ -5,7 +5,7 @@ use std::fmt;
 use pcap::{BpfProgram, Capture, Linktype};
 use skb::LinkType;
 
-use super::bpf::{self, Instruction};
+use super::{Instruction, bpf};
 use crate::error::Error;
 
 /// A compiled expression.

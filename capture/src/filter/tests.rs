@@ -55,7 +55,8 @@ fn lengths_are_original_lengths_when_a_frame_was_cut() {
 #[test]
 #[cfg(feature = "libpcap")]
 fn our_machine_agrees_with_libpcaps() {
-    use super::bpf::{Instruction, run};
+    use super::Instruction;
+    use super::bpf::run;
     let expressions = [
         "tcp port 80 or udp port 53",
         "ip6 and not tcp",

@@ -211,6 +211,6 @@ fn finish(args: &Args, report: &Report, damage: Option<capture::Error>) -> anyho
 }
 
 /// A line on standard error. Nothing can be done about an error stream that does not take it.
-fn talk(line: &str) {
+pub(crate) fn talk(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }

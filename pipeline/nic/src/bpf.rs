@@ -1,28 +1,12 @@
-//! Programs of the classic BPF machine (`bpf(4)`), for the kernel to run on every frame.
+//! Filters for the kernel to run on every frame: programs of the classic BPF machine (`bpf(4)`).
 
-/// One instruction, laid out as `struct sock_filter` of `linux/filter.h`.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Instruction {
-    /// Class, size and mode.
-    pub code: u16,
-    /// Where to go on true, in instructions after the next.
-    pub jt: u8,
-    /// Where to go on false.
-    pub jf: u8,
-    /// The operand.
-    pub k: u32,
-}
+pub use capture::filter::Instruction;
 
-/// `BPF_RET | BPF_K`.
-const RET_K: u16 = 0x06;
+#[cfg(feature = "libpcap")]
+pub use self::live::compile;
 
-impl Instruction {
-    /// Ends the program; `bytes` of the frame pass, 0 refuses it.
-    pub const fn ret(bytes: u32) -> Self {
-        Self { code: RET_K, jt: 0, jf: 0, k: bytes }
-    }
-}
+/// True if this build can compile filters.
+pub const AVAILABLE: bool = cfg!(feature = "libpcap");
 
 /// The program of a live filter: `snaplen` bytes of frames that match, and one byte of the others.
 ///
@@ -33,8 +17,8 @@ pub(crate) fn counting(program: &[Instruction], snaplen: u32) -> Vec<Instruction
         return vec![Instruction::ret(snaplen)];
     }
     let ret = |i: &Instruction| match (i.code, i.k) {
-        (RET_K, 0) => Instruction::ret(REFUSED_BYTES),
-        (RET_K, _) => Instruction::ret(snaplen),
+        (Instruction::RET, 0) => Instruction::ret(REFUSED_BYTES),
+        (Instruction::RET, _) => Instruction::ret(snaplen),
         _ => *i,
     };
     program.iter().map(ret).collect()
@@ -42,6 +26,42 @@ pub(crate) fn counting(program: &[Instruction], snaplen: u32) -> Vec<Instruction
 
 /// What the kernel passes of a frame that the filter refused.
 pub(crate) const REFUSED_BYTES: u32 = 1;
+
+#[cfg(feature = "libpcap")]
+mod live {
+    use capture::Error;
+    use pcap::Capture;
+    use skb::LinkType;
+
+    use super::Instruction;
+
+    /// Compiles a tcpdump filter for frames of a live interface, where a VLAN tag is not in the
+    /// frame but beside it: libpcap knows, when it compiles for an open interface.
+    ///
+    /// # Errors
+    /// libpcap's own words on the expression, or on an interface that it cannot open.
+    pub fn compile(interface: &str, expression: &str) -> Result<Vec<Instruction>, Error> {
+        let failed = |error: pcap::Error| Error::Filter {
+            expression: expression.to_owned(),
+            linktype: LinkType::ETHERNET,
+            message: match error {
+                pcap::Error::PcapError(message) => message,
+                other => other.to_string(),
+            },
+        };
+        let open = Capture::from_device(interface)
+            .and_then(|device| device.snaplen(64).buffer_size(1 << 16).immediate_mode(true).open())
+            .map_err(failed)?;
+        let program = open.compile(expression, true).map_err(failed)?;
+        let parse = |text: String| Instruction::parse(&text);
+        program
+            .get_instructions()
+            .iter()
+            .map(|instruction| parse(instruction.to_string()))
+            .collect::<Option<_>>()
+            .ok_or_else(|| failed(pcap::Error::PcapError("an unreadable program".to_owned())))
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,11 @@
 
 #![forbid(unsafe_code)]
 
+mod headers;
+
 use crate::LinkType;
+
+pub use headers::headers_len;
 
 /// What kind of network header [`Located::l3`] points at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,3 +1,5 @@
+use testkit::net::numbered;
+
 use super::*;
 
 #[test]
@@ -12,20 +14,6 @@ fn a_tag_goes_back_between_addresses_and_type() {
     assert_eq!(bytes[22..], frame[12..]);
     assert!(!restore_tag(&mut [0; 20], 3, TPID_8021Q, 1), "no room before it");
     assert!(!restore_tag(&mut [0; 20], 10, TPID_8021Q, 1), "cut within the addresses");
-}
-
-/// Frames with their number in them, of sizes from 60 bytes to the MTU.
-fn numbered(count: u32, size: impl Fn(u32) -> usize) -> Vec<Vec<u8>> {
-    (0..count)
-        .map(|number| {
-            let mut frame = vec![number as u8; size(number)];
-            frame[..6].copy_from_slice(&[2, 0, 0, 0, 0, 9]);
-            frame[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 8]);
-            frame[12..14].copy_from_slice(&[0x88, 0xb5]); // for local experiments (IEEE 802)
-            frame[14..18].copy_from_slice(&number.to_be_bytes());
-            frame
-        })
-        .collect()
 }
 
 fn send(interface: &str, frames: &[Vec<u8>]) {
