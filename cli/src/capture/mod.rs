@@ -35,7 +35,8 @@ const PRIVATE: &str = "This file holds frames of a network and so, on a practice
         readable by their owner only, stay within a budget of disk space, and --headers leaves the \
         content of the conversations out.",
     after_long_help = "Examples:\n  \
-        sudo framewalk capture -i mirror0 -w morning.pcapng --headers   who talks to whom, not what\n  \
+        sudo framewalk capture -i mirror0 -w morning.pcapng --headers\n      \
+            who talks to whom, and not what they say\n  \
         sudo framewalk capture -i mirror0 -w rdp.pcapng --filter 'tcp port 3389'\n  \
         sudo framewalk capture -i mirror0 -w week.pcapng --file-size 100M --budget 2G --keep 7d\n  \
         sudo framewalk capture -i mirror0 -w ten.pcapng --count 10\n  \
@@ -186,7 +187,7 @@ fn compile(interface: &str, expression: &str) -> anyhow::Result<Vec<nic::bpf::In
 #[cfg(not(feature = "libpcap"))]
 fn compile(_: &str, expression: &str) -> anyhow::Result<Vec<nic::bpf::Instruction>> {
     // says which command brings libpcap
-    Err(capture::Filter::new(expression, skb::LinkType::ETHERNET)
+    Err(capture::filter::Filter::new(expression, skb::LinkType::ETHERNET)
         .err()
         .map_or_else(|| anyhow::anyhow!("filters"), Into::into))
 }
