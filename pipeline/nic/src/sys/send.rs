@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use libc::{c_int, c_long, iovec, mmsghdr};
 
-use super::sock::{self, Refusal, says};
+use super::sock::{self, Device, Refusal, State, says};
 use crate::tx::{Bounds, Method, SendError, Sent, Transmit};
 
 /// Frames in one system call.
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// A packet socket that sends.
 pub(crate) struct PacketSender {
     fd: OwnedFd,
-    index: u32,
+    device: Device,
     bounds: Bounds,
     /// `messages[i]` has one piece, `pieces[i]`, for good: boxes do not move.
     messages: Box<[mmsghdr; BURST]>,
@@ -49,7 +49,7 @@ impl PacketSender {
             message.msg_hdr.msg_iov = piece;
             message.msg_hdr.msg_iovlen = 1;
         }
-        Ok(Self { fd, index, bounds, messages, pieces })
+        Ok(Self { fd, device: Device::new(index)?, bounds, messages, pieces })
     }
 
     /// One system call; how many of `frames` (at most [`BURST`]) the kernel took.
@@ -72,18 +72,12 @@ impl PacketSender {
         };
         if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
     }
-
-    /// What a refusal of the kernel's to send `frame` means.
-    fn explain(&mut self, error: io::Error, frame: &[u8]) -> SendError {
-        explain(error, &self.fd, self.index, &mut self.bounds, frame)
-    }
 }
 
 /// What a packet socket's refusal to send `frame` means.
 pub(super) fn explain(
     error: io::Error,
-    fd: &OwnedFd,
-    index: u32,
+    device: &Device,
     bounds: &mut Bounds,
     frame: &[u8],
 ) -> SendError {
@@ -92,16 +86,16 @@ pub(super) fn explain(
         Some(libc::ENXIO | libc::ENODEV) => SendError::Gone,
         // the MTU is not what it was when the socket was opened
         Some(libc::EMSGSIZE) => {
-            if let Some(mtu) = sock::mtu(fd, index) {
+            if let Some(mtu) = device.mtu() {
                 *bounds = Bounds::of_mtu(mtu);
             }
             SendError::TooLong { len: frame.len(), max: bounds.max(frame) }
         }
         // a driver without a carrier drops too
-        Some(libc::ENOBUFS | libc::EAGAIN) => match sock::state(fd, index) {
-            sock::State::Up => SendError::NoBuffers,
-            sock::State::Down => SendError::Down,
-            sock::State::Gone => SendError::Gone,
+        Some(libc::ENOBUFS | libc::EAGAIN) => match device.state() {
+            State::Up => SendError::NoBuffers,
+            State::Down => SendError::Down,
+            State::Gone => SendError::Gone,
         },
         _ => SendError::Refused(error),
     }
@@ -138,7 +132,7 @@ impl Transmit for PacketSender {
                 Ok(count) => taken += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    let error = self.explain(error, frames[taken]);
+                    let error = explain(error, &self.device, &mut self.bounds, frames[taken]);
                     return Sent { taken, error: Some(error) };
                 }
             }
@@ -155,7 +149,7 @@ impl fmt::Debug for PacketSender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PacketSender")
             .field("fd", &self.fd)
-            .field("index", &self.index)
+            .field("device", &self.device)
             .finish_non_exhaustive()
     }
 }

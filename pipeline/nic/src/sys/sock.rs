@@ -119,37 +119,71 @@ pub(super) enum State {
     Gone,
 }
 
-fn request() -> ifreq {
-    // SAFETY: an `ifreq` is bytes and integers, and a pointer that may be null.
-    unsafe { mem::zeroed() }
+/// Questions about a device (`netdevice(7)`), which is found by its index whatever its name, in the
+/// network namespace in which this was made, not that of the thread that asks.
+#[derive(Debug)]
+pub(super) struct Device {
+    /// Of a family that passes on such questions; AF_XDP does not.
+    fd: OwnedFd,
+    index: u32,
 }
 
-/// `netdevice(7)`: a request about the device, which is found by its index whatever its name.
-fn about(fd: &OwnedFd, index: u32, question: libc::c_ulong) -> io::Result<ifreq> {
-    let mut asked = request();
-    asked.ifr_ifru.ifru_ifindex = index as c_int;
-    // SAFETY: both calls read and write one `ifreq`, which outlives them.
-    unsafe {
-        checked(libc::ioctl(fd.as_raw_fd(), libc::SIOCGIFNAME as _, &raw mut asked))?;
-        checked(libc::ioctl(fd.as_raw_fd(), question as _, &raw mut asked))?;
+impl Device {
+    pub(super) fn new(index: u32) -> Result<Self, Refusal> {
+        let fd = socket(libc::AF_INET, libc::SOCK_DGRAM, 0).map_err(says("open a socket"))?;
+        Ok(Self { fd, index })
     }
-    Ok(asked)
-}
 
-/// Whether the device can send now: in the socket's network namespace, not the thread's.
-pub(super) fn state(fd: &OwnedFd, index: u32) -> State {
-    let Ok(answer) = about(fd, index, libc::SIOCGIFFLAGS) else { return State::Gone };
-    // SAFETY: SIOCGIFFLAGS wrote the flags.
-    let flags = c_int::from(unsafe { answer.ifr_ifru.ifru_flags });
-    let wanted = libc::IFF_UP | libc::IFF_RUNNING;
-    if flags & wanted == wanted { State::Up } else { State::Down }
-}
+    /// A request that names the device.
+    fn request(&self) -> io::Result<ifreq> {
+        // SAFETY: an `ifreq` is bytes and integers, and a pointer that may be null.
+        let mut asked: ifreq = unsafe { mem::zeroed() };
+        asked.ifr_ifru.ifru_ifindex = self.index as c_int;
+        // SAFETY: one live `ifreq`, which has the index.
+        unsafe { self.ask(libc::SIOCGIFNAME, &mut asked)? };
+        Ok(asked)
+    }
 
-/// The device's MTU now, bytes.
-pub(super) fn mtu(fd: &OwnedFd, index: u32) -> Option<u32> {
-    let answer = about(fd, index, libc::SIOCGIFMTU).ok()?;
-    // SAFETY: SIOCGIFMTU wrote the MTU.
-    u32::try_from(unsafe { answer.ifr_ifru.ifru_mtu }).ok()
+    /// # Safety
+    /// `asked` must hold what the question reads.
+    unsafe fn ask(&self, question: libc::c_ulong, asked: &mut ifreq) -> io::Result<()> {
+        // SAFETY: reads and writes one live `ifreq`, and what the caller answers for.
+        checked(unsafe { libc::ioctl(self.fd.as_raw_fd(), question as _, ptr::from_mut(asked)) })
+            .map(|_| ())
+    }
+
+    /// Whether it can send now.
+    pub(super) fn state(&self) -> State {
+        let Ok(mut answer) = self.request() else { return State::Gone };
+        // SAFETY: the request names the device.
+        if unsafe { self.ask(libc::SIOCGIFFLAGS, &mut answer) }.is_err() {
+            return State::Gone;
+        }
+        // SAFETY: SIOCGIFFLAGS wrote the flags.
+        let flags = c_int::from(unsafe { answer.ifr_ifru.ifru_flags });
+        let wanted = libc::IFF_UP | libc::IFF_RUNNING;
+        if flags & wanted == wanted { State::Up } else { State::Down }
+    }
+
+    /// Its MTU now, bytes.
+    pub(super) fn mtu(&self) -> Option<u32> {
+        let mut answer = self.request().ok()?;
+        // SAFETY: the request names the device.
+        unsafe { self.ask(libc::SIOCGIFMTU, &mut answer) }.ok()?;
+        // SAFETY: SIOCGIFMTU wrote the MTU.
+        u32::try_from(unsafe { answer.ifr_ifru.ifru_mtu }).ok()
+    }
+
+    /// Queues on which it receives; 1 where the driver does not tell (`ethtool -l`).
+    pub(super) fn rx_queues(&self) -> Result<u32, Refusal> {
+        let mut asked = self.request().map_err(says("find the interface"))?;
+        let mut channels = Channels { cmd: ETHTOOL_GCHANNELS, ..Channels::default() };
+        asked.ifr_ifru.ifru_data = (&raw mut channels).cast();
+        // SAFETY: the request names the device and leads to live `Channels`.
+        let told = unsafe { self.ask(libc::SIOCETHTOOL, &mut asked) }.is_ok();
+        let count = if told { channels.rx_count + channels.combined_count } else { 1 };
+        Ok(count.clamp(1, 1024))
+    }
 }
 
 /// `struct ethtool_channels` of `linux/ethtool.h`.
@@ -167,22 +201,9 @@ struct Channels {
 const _: () = assert!(size_of::<Channels>() == 36 && mem::offset_of!(Channels, rx_count) == 20);
 const ETHTOOL_GCHANNELS: u32 = 0x3c;
 
-/// Queues on which the device receives; 1 where the driver does not tell (`ethtool -l`).
+/// Queues on which the device receives.
 pub(crate) fn rx_queues(index: u32) -> Result<u32, Refusal> {
-    let fd = socket(libc::AF_INET, libc::SOCK_DGRAM, 0).map_err(says("open a socket"))?;
-    let mut asked = request();
-    asked.ifr_ifru.ifru_ifindex = index as c_int;
-    let mut channels = Channels { cmd: ETHTOOL_GCHANNELS, ..Channels::default() };
-    // SAFETY: the first call writes the name into the request, the second reads it and writes
-    // the `Channels` that it leads to; both outlive the calls.
-    let told = unsafe {
-        checked(libc::ioctl(fd.as_raw_fd(), libc::SIOCGIFNAME as _, &raw mut asked))
-            .map_err(says("find the interface"))?;
-        asked.ifr_ifru.ifru_data = (&raw mut channels).cast();
-        libc::ioctl(fd.as_raw_fd(), libc::SIOCETHTOOL as _, &raw mut asked) == 0
-    };
-    let count = if told { channels.rx_count + channels.combined_count } else { 1 };
-    Ok(count.clamp(1, 1024))
+    Device::new(index)?.rx_queues()
 }
 
 /// Keeps a device in promiscuous mode; the kernel counts who asked for it.

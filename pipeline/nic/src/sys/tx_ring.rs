@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use libc::{sockaddr_ll, tpacket_req, tpacket2_hdr};
 
 use super::send::{drained, explain};
-use super::sock::{self, Mapping, Refusal, says};
+use super::sock::{self, Device, Mapping, Refusal, State, says};
 use crate::tx::{Bounds, Method, SendError, Sent, Transmit};
 
 // linux/if_packet.h
@@ -38,7 +38,7 @@ pub(crate) struct TxRing {
     // before the memory that it uses: fields are dropped in order
     fd: OwnedFd,
     map: Mapping,
-    index: u32,
+    device: Device,
     bounds: Bounds,
     slot_bytes: usize,
     /// The slot that is filled next.
@@ -65,7 +65,7 @@ impl TxRing {
             .map_err(says("make a tx ring"))?;
         let map =
             Mapping::of_socket(&fd, SLOTS * slot_bytes, 0).map_err(says("map the tx ring"))?;
-        Ok(Self { fd, map, index, bounds, slot_bytes, next: 0 })
+        Ok(Self { fd, map, device: Device::new(index)?, bounds, slot_bytes, next: 0 })
     }
 
     fn status(&self, slot: usize) -> &AtomicU32 {
@@ -141,7 +141,7 @@ impl TxRing {
             }
             let taken = put - self.take_back(put);
             let about = frames.get(taken).copied().unwrap_or_default();
-            let error = explain(error, &self.fd, self.index, &mut self.bounds, about);
+            let error = explain(error, &self.device, &mut self.bounds, about);
             return Sent { taken, error: Some(error) };
         }
     }
@@ -169,10 +169,10 @@ impl Transmit for TxRing {
                 since = Instant::now();
             } else if since.elapsed() > PATIENCE {
                 // every slot is with the driver
-                let error = match sock::state(&self.fd, self.index) {
-                    sock::State::Up => SendError::NoBuffers,
-                    sock::State::Down => SendError::Down,
-                    sock::State::Gone => SendError::Gone,
+                let error = match self.device.state() {
+                    State::Up => SendError::NoBuffers,
+                    State::Down => SendError::Down,
+                    State::Gone => SendError::Gone,
                 };
                 return Sent { taken, error: Some(error) };
             }

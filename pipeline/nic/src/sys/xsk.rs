@@ -16,7 +16,7 @@ use libc::{SOL_XDP, c_int, sockaddr_xdp, xdp_desc, xdp_mmap_offsets, xdp_options
 
 use self::ring::{Consumer, Producer};
 use self::umem::Umem;
-use super::sock::{self, Refusal, says};
+use super::sock::{self, Device, Refusal, says};
 
 pub(crate) use self::program::Program;
 pub(crate) use self::rx::XskReceiver;
@@ -57,7 +57,7 @@ struct Spec {
 struct Xsk {
     // before the memory that it uses: fields are dropped in order
     fd: OwnedFd,
-    index: u32,
+    device: Device,
     fill: Producer<u64>,
     completion: Consumer<u64>,
     rx: Option<Consumer<xdp_desc>>,
@@ -112,8 +112,8 @@ impl Xsk {
         let options: xdp_options =
             sock::get(&fd, SOL_XDP, libc::XDP_OPTIONS).map_err(says("ask for the mode"))?;
         let zero_copy = options.flags & libc::XDP_OPTIONS_ZEROCOPY != 0;
-        let index = spec.index;
-        Ok(Self { fd, index, fill, completion, rx, tx, umem, zero_copy })
+        let device = Device::new(spec.index)?;
+        Ok(Self { fd, device, fill, completion, rx, tx, umem, zero_copy })
     }
 
     /// Tells the kernel of new descriptors in the tx ring.

@@ -107,7 +107,7 @@ impl XskReceiver {
             return Ok(Some(true));
         }
         // the socket of a removed device polls as one without frames
-        let gone = sock::state(&self.xsk.fd, self.xsk.index) == State::Gone;
+        let gone = self.xsk.device.state() == State::Gone;
         Ok((!gone).then_some(false))
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use libc::xdp_desc;
 
 use super::super::send::PacketSender;
-use super::super::sock::{self, Refusal, State};
+use super::super::sock::{Refusal, State};
 use super::{Spec, Xsk};
 use crate::tx::{Bounds, Method, SendError, Sent, Transmit};
 
@@ -153,7 +153,7 @@ impl XskSender {
     }
 
     fn state(&self) -> State {
-        sock::state(&self.xsk.fd, self.xsk.index)
+        self.xsk.device.state()
     }
 
     /// Puts and sends frames that all fit into slots. How many were taken, and why not more.
