@@ -1,7 +1,7 @@
 //! Where the sender gets its frames: all of them in memory, or read by a thread ahead of it.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -100,12 +100,10 @@ enum Kind {
 #[derive(Debug, Default)]
 struct Live {
     counts: Mutex<Prepared>,
-    bytes_read: AtomicU64,
 }
 
 impl Live {
-    fn tell(&self, reader: &Reader, preparer: &Preparer) {
-        self.bytes_read.store(reader.progress().read, Ordering::Relaxed);
+    fn tell(&self, preparer: &Preparer) {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone_from(preparer.counts());
     }
 }
@@ -164,14 +162,11 @@ impl Feed {
         matches!(self.kind, Kind::Loaded { .. })
     }
 
-    /// Frames in memory, if all are.
-    pub fn loaded_frames(&self) -> Option<u64> {
-        match &self.kind {
-            Kind::Loaded { chunks, .. } => {
-                Some(chunks.iter().map(|chunk| chunk.entries().len() as u64).sum())
-            }
-            Kind::Streamed { .. } => None,
-        }
+    /// Bytes of all frames of all rounds, if that is known.
+    pub fn bytes_total(&self) -> Option<u64> {
+        let Kind::Loaded { chunks, .. } = &self.kind else { return None };
+        let bytes = chunks.iter().flat_map(Chunk::entries).map(|entry| entry.len() as u64).sum();
+        u64::checked_mul(bytes, self.rounds).filter(|_| self.rounds > 0)
     }
 
     /// How often the capture is sent; 0 means until stopped.
@@ -310,7 +305,7 @@ fn stream(
     std::thread::Builder::new()
         .name("read-ahead".to_owned())
         .spawn(move || {
-            let mut ahead = ReadAhead { send, emptied, spare: None, live: told };
+            let mut ahead = ReadAhead { send, emptied, spare: None, live: told, frames: 0 };
             ahead.run(reader, options, again);
         })
         .map_err(FeedError::Thread)?;
@@ -325,6 +320,8 @@ struct ReadAhead {
     /// A chunk that was taken and came to hold no frame.
     spare: Option<Chunk>,
     live: Arc<Live>,
+    /// Frames of this pass.
+    frames: usize,
 }
 
 /// Why a pass over the file ended.
@@ -346,8 +343,7 @@ impl ReadAhead {
         let mut preparer = Preparer::new(options.prepare);
         let mut round = 0;
         let damage = loop {
-            let sendable = |p: &Preparer| p.counts().read - p.counts().skipped_total();
-            let before = sendable(&preparer);
+            self.frames = 0;
             match self.pass(&mut reader, &mut preparer) {
                 Pass::Whole => {}
                 Pass::Damaged(error) => break Some(error),
@@ -355,9 +351,10 @@ impl ReadAhead {
             }
             round += 1;
             // a capture without frames would go round for ever
-            if round == rounds || sendable(&preparer) == before {
+            if round == rounds || self.frames == 0 {
                 break None;
             }
+            preparer.stop_counting();
             match again() {
                 Ok(Some(opened)) => reader = opened,
                 Ok(None) => break None,
@@ -377,7 +374,8 @@ impl ReadAhead {
             let Ok(mut chunk) = spare else { return Pass::NobodyListens };
             chunk.clear();
             let filled = fill(reader, preparer, &mut chunk);
-            self.live.tell(reader, preparer);
+            self.live.tell(preparer);
+            self.frames += chunk.entries().len();
             if chunk.entries().is_empty() {
                 self.spare = Some(chunk);
             } else if self.send.send(Message::Chunk(chunk)).is_err() {

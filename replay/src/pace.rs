@@ -34,6 +34,11 @@ impl Decimal {
         (1..=Self::MAX).contains(&billionths).then_some(Self { billionths })
     }
 
+    /// In billionths: nanoseconds, of a number of seconds.
+    pub const fn as_billionths(self) -> u64 {
+        self.billionths
+    }
+
     /// The nearest floating-point number.
     pub fn as_f64(self) -> f64 {
         self.billionths as f64 / BILLION as f64

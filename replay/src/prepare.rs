@@ -146,6 +146,8 @@ pub struct Preparer {
     segmenter: Segmenter,
     scratch: Vec<u8>,
     counts: Prepared,
+    /// The counts of the first pass over the capture, once that is over.
+    first: Option<Prepared>,
 }
 
 impl Preparer {
@@ -156,12 +158,18 @@ impl Preparer {
             segmenter: Segmenter::default(),
             scratch: Vec::new(),
             counts: Prepared::default(),
+            first: None,
         }
     }
 
-    /// What became of the frames so far.
+    /// What became of the frames so far, of each frame once.
     pub fn counts(&self) -> &Prepared {
-        &self.counts
+        self.first.as_ref().unwrap_or(&self.counts)
+    }
+
+    /// The same frames will come again: they are counted already.
+    pub fn stop_counting(&mut self) {
+        self.first.get_or_insert_with(|| self.counts.clone());
     }
 
     /// Makes one frame ready at the end of `chunk`, or counts why not.

@@ -1,5 +1,6 @@
 //! The sender: one thread, a loop, no allocation.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -45,9 +46,9 @@ impl Plan {
 #[derive(Debug, Default)]
 pub struct Control {
     /// Set it, and the replay ends with what is sent.
-    pub stop: AtomicBool,
-    /// Frames sent so far.
-    pub sent: AtomicU64,
+    pub stop: Arc<AtomicBool>,
+    /// Bytes sent so far.
+    pub bytes: AtomicU64,
 }
 
 /// Sends what `feed` gives by `ports` until it ends, a limit is reached, or someone stops it.
@@ -173,7 +174,7 @@ impl Sender<'_> {
             if let Some(ended) = self.hand_over(usize::from(entry.port), &burst) {
                 return Some(ended);
             }
-            self.control.sent.store(self.report.sent, Ordering::Relaxed);
+            self.control.bytes.store(self.report.bytes, Ordering::Relaxed);
         }
         None
     }

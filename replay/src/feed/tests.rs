@@ -63,9 +63,8 @@ fn from_memory_and_from_a_thread_come_the_same_frames() {
             assert!(got == expected(frames, rounds as usize), "{} frames", got.len());
             let prepared = feed.finish().prepared;
             let skipped = u64::from((0..frames).filter(|i| i / 2048 % 2 == 1).count() as u32);
-            let passes = if loaded { 1 } else { rounds };
-            assert_eq!(prepared.read, u64::from(frames) * passes);
-            assert_eq!(prepared.skipped_total(), skipped * passes);
+            assert_eq!(prepared.read, u64::from(frames), "each frame is counted once");
+            assert_eq!(prepared.skipped_total(), skipped);
         }
     }
     std::fs::remove_file(path).unwrap();
