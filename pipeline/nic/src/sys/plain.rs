@@ -1,7 +1,9 @@
-//! For tests: a packet socket that receives by `recv(2)`, one frame a call, nothing else.
+//! For tests: the plainest ends of a wire. A packet socket that receives by `recv(2)`, one frame a
+//! call; a TAP device, whose queue is full when nobody reads it.
 
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 
 use libc::{c_int, sockaddr_ll};
@@ -50,6 +52,46 @@ impl Plain {
             return None;
         }
         Some(&self.buffer[..len as usize])
+    }
+}
+
+/// The far side of a TAP device: frames that are sent by the device are read here.
+#[derive(Debug)]
+pub(crate) struct Tap {
+    file: std::fs::File,
+}
+
+impl Tap {
+    /// Makes the device, switched off.
+    pub(crate) fn new(name: &str) -> Self {
+        let mut options = std::fs::File::options();
+        options.read(true).write(true).custom_flags(libc::O_NONBLOCK);
+        let file = options.open("/dev/net/tun").unwrap();
+        // SAFETY: an `ifreq` is bytes and integers, and a pointer that may be null.
+        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+        for (to, from) in request.ifr_name.iter_mut().zip(name.bytes().take(15)) {
+            *to = from as libc::c_char;
+        }
+        request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as libc::c_short;
+        // SAFETY: reads and writes one live `ifreq` with a name and flags.
+        let made = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF as _, &raw mut request) };
+        assert_eq!(made, 0, "{}", io::Error::last_os_error());
+        Self { file }
+    }
+
+    /// The next frame that waits.
+    pub(crate) fn next(&mut self) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; 1 << 16];
+        match self.file.read(&mut bytes) {
+            Ok(len) => {
+                bytes.truncate(len);
+                Some(bytes)
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}");
+                None
+            }
+        }
     }
 }
 

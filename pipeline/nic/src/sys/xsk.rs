@@ -108,7 +108,11 @@ impl Xsk {
             let _ = sock::set_int(&fd, SOL_XDP, XDP_MAX_TX_SKB_BUDGET, spec.tx as c_int);
             let _ = sock::set_int(&fd, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, 4 << 20);
         }
-        bind(&fd, spec).map_err(says("bind to the interface's queue"))?;
+        bind(&fd, spec).map_err(says(if spec.pieces {
+            "bind to the interface's queue for frames longer than a slot (since Linux 6.6)"
+        } else {
+            "bind to the interface's queue"
+        }))?;
         let options: xdp_options =
             sock::get(&fd, SOL_XDP, libc::XDP_OPTIONS).map_err(says("ask for the mode"))?;
         let zero_copy = options.flags & libc::XDP_OPTIONS_ZEROCOPY != 0;

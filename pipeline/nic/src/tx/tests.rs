@@ -1,6 +1,6 @@
 use super::*;
 use crate::link::{by_index, by_name};
-use crate::sys::plain::{Plain, become_nobody};
+use crate::sys::plain::{Plain, Tap, become_nobody};
 use testkit::net::Lab;
 
 use std::thread;
@@ -225,6 +225,56 @@ fn privileged_a_device_removed_while_frames_go_out_ends_the_sending() {
                 "{method}, {act:?}: {error:?}"
             );
         }
+    }
+}
+
+#[test]
+#[ignore = "privileged: makes a TAP device in a network namespace of its own"]
+fn privileged_what_a_full_device_has_no_room_for_is_never_called_sent() {
+    for method in Method::ALL {
+        let lab = Lab::new();
+        let mut tap = Tap::new("tap");
+        lab.ip(&["link", "set", "tap", "txqueuelen", "100", "up"]);
+        let mut way = open(&by_name("tap").unwrap(), Some(method)).unwrap();
+        while tap.next().is_some() {} // what the stack says on its own
+        let frames: Vec<Vec<u8>> = (0..250).map(|number| frame(number, 100)).collect();
+        let (mut at, mut taken, mut refused) = (0, Vec::new(), Vec::new());
+        while at < frames.len() {
+            let end = (at + 40).min(frames.len());
+            let slices: Vec<&[u8]> = frames[at..end].iter().map(Vec::as_slice).collect();
+            let sent = way.send(&slices);
+            taken.extend(at..at + sent.taken);
+            at += sent.taken;
+            match sent.error {
+                None => assert_eq!(at, end),
+                Some(SendError::NoBuffers) => {
+                    refused.push(at);
+                    at += 1;
+                }
+                Some(error) => panic!("{method}: frame {at}: {error:?}"),
+            }
+        }
+        // those that the driver dropped, or still has
+        let left = way.finish(Duration::from_millis(200));
+        let mut arrived = Vec::new();
+        while let Some(bytes) = tap.next() {
+            let number = u32::from_be_bytes(bytes[2..6].try_into().unwrap()) as usize;
+            assert!(taken.contains(&number), "{method}: frame {number} was refused, and came");
+            assert_eq!(bytes, frames[number], "{method}");
+            arrived.push(number);
+        }
+        println!("{method}: {} taken, {left} not left, {} came", taken.len(), arrived.len());
+        assert!(arrived.is_sorted() && arrived.len() >= 100, "{method}: {}", arrived.len());
+        if method == Method::AfXdp {
+            assert_eq!(taken.len() as u64 - left, arrived.len() as u64, "{method}");
+        } else {
+            assert_eq!(taken, arrived, "{method}: refused {refused:?}");
+            assert!(!refused.is_empty(), "{method}");
+        }
+        // there is room again
+        assert_eq!(way.send(&[&frames[0]]).taken, 1, "{method}");
+        assert_eq!(tap.next().as_ref(), Some(&frames[0]), "{method}");
+        way.finish(SECOND);
     }
 }
 

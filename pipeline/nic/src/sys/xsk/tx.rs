@@ -16,6 +16,8 @@ const BURST: usize = 64;
 const SLOTS: u32 = 512;
 /// The longest that a call waits for room.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// What a driver whose queue was full is given, so that the frames that wait find room.
+const FULL_PAUSE: Duration = Duration::from_micros(50);
 /// The longest that frames before or after one of another socket may take to leave.
 const ORDER_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -128,7 +130,10 @@ impl XskSender {
             self.reap();
             match error.raw_os_error() {
                 // the driver dropped one frame, and the others wait
-                Some(libc::EBUSY) if self.state() == State::Up => self.dropped += 1,
+                Some(libc::EBUSY) if self.state() == State::Up => {
+                    self.dropped += 1;
+                    std::thread::sleep(FULL_PAUSE);
+                }
                 Some(libc::EBUSY) => down_drops += 1,
                 // the budget is used up, or the driver or the socket is full
                 Some(libc::EAGAIN | libc::ENOBUFS | libc::EINTR) => {
