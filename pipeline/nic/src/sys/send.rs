@@ -106,10 +106,11 @@ pub(super) fn explain(
 pub(super) fn drained(fd: &OwnedFd, timeout: Duration) -> u64 {
     let start = Instant::now();
     while sock::unsent_bytes(fd) > 0 {
-        if start.elapsed() >= timeout {
-            return 1;
+        match start.elapsed() {
+            waited if waited >= timeout => return 1,
+            waited if waited < Duration::from_micros(200) => std::thread::yield_now(),
+            _ => std::thread::sleep(Duration::from_micros(50)),
         }
-        std::thread::sleep(Duration::from_micros(50));
     }
     0
 }

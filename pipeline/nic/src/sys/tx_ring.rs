@@ -1,6 +1,6 @@
 //! Frames out by a packet socket's `PACKET_TX_RING`, version TPACKET_V2 (the kernel's
-//! `Documentation/networking/packet_mmap.rst`): frames in memory shared with the kernel, each behind
-//! a header whose status says whose it is.
+//! `Documentation/networking/packet_mmap.rst`): frames in memory shared with the kernel, each
+//! behind a header whose status says whose it is.
 
 use std::io;
 use std::mem::{offset_of, size_of};

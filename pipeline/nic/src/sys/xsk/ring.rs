@@ -130,8 +130,9 @@ impl<T: Entry> Producer<T> {
         self.shared.word(self.shared.producer).store(self.written, Ordering::Release);
     }
 
-    /// Takes the entry written last back, if the kernel has not read it; to be published. Only where
-    /// the kernel has not looked at the ring since it was published: it remembers how far it saw.
+    /// Takes the entry written last back, if the kernel has not read it; to be published. Only
+    /// where the kernel has not looked at the ring since it was published: it remembers how far
+    /// it saw.
     pub(super) fn unpush(&mut self) -> Option<T> {
         self.reload();
         if self.written == self.consumed {

@@ -30,6 +30,8 @@ pub(crate) struct XskSender {
     free: Vec<u32>,
     /// Sends frames longer than a slot, where the MTU allows such.
     beside: Option<PacketSender>,
+    /// The frames sent last went there, and may not have left.
+    beside_last: bool,
     /// Frames in the tx ring or with the driver.
     out: u64,
     /// Frames taken that the driver dropped, since the last [`Transmit::finish`].
@@ -69,7 +71,15 @@ impl XskSender {
         } else {
             None
         };
-        Ok(Self { xsk, bounds, free: (0..SLOTS).collect(), beside, out: 0, dropped: 0 })
+        Ok(Self {
+            xsk,
+            bounds,
+            free: (0..SLOTS).collect(),
+            beside,
+            beside_last: false,
+            out: 0,
+            dropped: 0,
+        })
     }
 
     /// Takes back the slots of frames that have left.
@@ -213,17 +223,25 @@ impl XskSender {
         tx.publish();
     }
 
-    /// Sends frames that are longer than a slot, behind all that were taken before and before all
-    /// that come after.
+    /// Sends frames that are longer than a slot, behind all that were taken before.
     fn send_beside(&mut self, frames: &[&[u8]]) -> Sent {
-        self.wait(ORDER_PATIENCE);
+        if !self.beside_last {
+            self.wait(ORDER_PATIENCE);
+        }
         let Some(beside) = &mut self.beside else {
             let (len, max) = (frames[0].len(), self.xsk.umem.slot_bytes());
             return Sent { taken: 0, error: Some(SendError::TooLong { len, max }) };
         };
-        let sent = beside.send(frames);
-        beside.finish(ORDER_PATIENCE);
-        sent
+        self.beside_last = true;
+        beside.send(frames)
+    }
+
+    /// Until the frames sent beside have left, at most `timeout`. How many have not.
+    fn wait_beside(&mut self, timeout: Duration) -> u64 {
+        if !std::mem::take(&mut self.beside_last) {
+            return 0;
+        }
+        self.beside.as_mut().map_or(0, |beside| beside.finish(timeout))
     }
 
     /// Until all have left, at most `timeout`. How many have not.
@@ -265,8 +283,12 @@ impl Transmit for XskSender {
             let rest = &frames[taken..fits];
             let long = rest[0].len() > slot_bytes;
             let run = rest.iter().take_while(|frame| (frame.len() > slot_bytes) == long).count();
-            let sent =
-                if long { self.send_beside(&rest[..run]) } else { self.send_fitting(&rest[..run]) };
+            let sent = if long {
+                self.send_beside(&rest[..run])
+            } else {
+                self.wait_beside(ORDER_PATIENCE);
+                self.send_fitting(&rest[..run])
+            };
             taken += sent.taken;
             if sent.error.is_some() {
                 return Sent { taken, error: sent.error };
@@ -276,6 +298,9 @@ impl Transmit for XskSender {
     }
 
     fn finish(&mut self, timeout: Duration) -> u64 {
-        self.wait(timeout) + std::mem::take(&mut self.dropped)
+        let start = Instant::now();
+        let in_ring = self.wait(timeout);
+        let beside = self.wait_beside(timeout.saturating_sub(start.elapsed()));
+        in_ring + beside + std::mem::take(&mut self.dropped)
     }
 }
