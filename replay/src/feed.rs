@@ -145,10 +145,10 @@ impl Feed {
     }
 
     /// From a source that cannot be opened again.
-    pub fn from_source(source: Source, options: FeedOptions) -> Result<Self, FeedError> {
+    pub fn from_source(source: Source, options: &FeedOptions) -> Result<Self, FeedError> {
         let reader = Reader::new(source)?;
         let max = options.preload_max;
-        load(reader, &options, &mut |_| {}).map_err(|TooLong| FeedError::TooLongToRepeat { max })
+        load(reader, options, &mut |_| {}).map_err(|TooLong| FeedError::TooLongToRepeat { max })
     }
 
     /// The frames, with no file behind them.

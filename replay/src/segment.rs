@@ -235,14 +235,14 @@ mod tests {
         let ip = if ipv6 {
             etherparse::IpHeaders::Ipv6(
                 etherparse::Ipv6Header { hop_limit: 9, ..Default::default() },
-                Default::default(),
+                etherparse::Ipv6Extensions::default(),
             )
         } else {
             let mut header =
                 etherparse::Ipv4Header::new(0, 7, etherparse::IpNumber::TCP, [1; 4], [2; 4])
                     .unwrap();
             header.identification = 65_535;
-            etherparse::IpHeaders::Ipv4(header, Default::default())
+            etherparse::IpHeaders::Ipv4(header, etherparse::Ipv4Extensions::default())
         };
         let builder =
             if tagged { builder.single_vlan(5.try_into().unwrap()).ip(ip) } else { builder.ip(ip) };
@@ -276,7 +276,7 @@ mod tests {
                     tcp.calc_checksum_ipv4(ip, data).unwrap()
                 }
                 NetHeaders::Ipv6(ip, _) => tcp.calc_checksum_ipv6(ip, data).unwrap(),
-                other => panic!("{other:?}"),
+                other @ NetHeaders::Arp(_) => panic!("{other:?}"),
             };
             assert_eq!(tcp.checksum, sum);
             assert_eq!((tcp.fin, tcp.psh, tcp.cwr, tcp.ack), (last, last, i == 0, true));

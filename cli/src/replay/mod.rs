@@ -92,7 +92,7 @@ pub struct Args {
     /// Cut TCP super-frames (TSO, GRO) into segments that fit the MTU
     #[arg(long, help_heading = "Which frames")]
     pub resegment: bool,
-    /// How to hand frames to the kernel: af-xdp, sendmmsg, tx-ring [default: the fastest that works]
+    /// How to send: af-xdp, sendmmsg, tx-ring [default: the fastest that works]
     #[arg(long, value_name = "METHOD")]
     pub method: Option<Method>,
     /// Keep the capture in memory if its frames fit so many bytes; else read ahead while sending

@@ -87,11 +87,10 @@ impl Ports {
                     out.name
                 ),
                 None => {}
-                Some(from) => {
-                    if map.insert(from, index).is_some() {
-                        bail!("interface {from} of the capture is given to two interfaces");
-                    }
+                Some(from) if map.insert(from, index).is_some() => {
+                    bail!("interface {from} of the capture is given to two interfaces");
                 }
+                Some(_) => {}
             }
         }
         if !map.is_empty() {
@@ -110,12 +109,11 @@ impl Ports {
 
     fn index_of(&mut self, name: &str) -> anyhow::Result<u16> {
         let found = self.links.iter().position(|link| link.name == name);
-        let index = match found {
-            Some(index) => index,
-            None => {
-                self.links.push(link::by_name(name)?);
-                self.links.len() - 1
-            }
+        let index = if let Some(index) = found {
+            index
+        } else {
+            self.links.push(link::by_name(name)?);
+            self.links.len() - 1
         };
         Ok(u16::try_from(index)?)
     }

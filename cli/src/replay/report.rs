@@ -150,13 +150,14 @@ impl<'a> Told<'a> {
     }
 
     fn by_port(&self) -> Vec<Port<'a>> {
-        let ports = self.ports;
-        let parts = ports.links.iter().zip(&ports.ways).zip(&self.report.by_port);
-        let port =
-            |((link, way), sent): ((&'a nic::link::Link, &Box<dyn nic::tx::Transmit>), &u64)| {
-                Port { interface: &link.name, method: way.method().name(), sent: *sent }
-            };
-        parts.map(port).collect()
+        let ways = self.ports.links.iter().zip(&self.ports.ways);
+        ways.zip(&self.report.by_port)
+            .map(|((link, way), sent)| Port {
+                interface: &link.name,
+                method: way.method().name(),
+                sent: *sent,
+            })
+            .collect()
     }
 
     /// Lines of a label and a text.
