@@ -6,10 +6,14 @@
 #![deny(missing_docs)]
 
 pub mod bpf;
+#[cfg(target_os = "linux")]
+pub mod cable;
 mod file;
 mod generator;
 #[cfg(target_os = "linux")]
 pub mod link;
+#[cfg(target_os = "linux")]
+pub mod listen;
 #[cfg(target_os = "linux")]
 pub mod packet;
 #[cfg(target_os = "linux")]

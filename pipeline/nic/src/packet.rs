@@ -74,6 +74,8 @@ pub enum Direction {
     ToOthers,
     /// Sent by this machine.
     Sent,
+    /// Nobody says.
+    Unknown,
 }
 
 /// A frame in the ring.
