@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use capture::Reader;
 use capture::format::InterfaceCounters;
-use capture::write::{Heading, Listened, Plan, Recorded, Recorder};
+use capture::write::{Heading, Listened, Packing, Plan, Recorded, Recorder};
 use skb::LinkType;
 
 /// A folder of the test's own, gone when it ends.
@@ -42,6 +42,7 @@ fn plan(path: PathBuf) -> Plan {
         files_max: None,
         budget_bytes: 1 << 30,
         keep: Duration::from_hours(1),
+        packing: Packing::None,
     }
 }
 
@@ -182,4 +183,56 @@ fn a_file_larger_than_half_the_budget_is_refused() {
     let nowhere = self::plan(folder.0.join("no/such/folder/x.pcapng"));
     let error = Recorder::create(nowhere, heading(), 1).unwrap_err().to_string();
     assert!(error.contains("no/such/folder/x.pcapng"), "{error}");
+}
+
+#[test]
+fn compressed_files_hold_the_same_and_keep_to_the_budget() {
+    for (ending, packing) in [("gz", Packing::Gzip), ("zst", Packing::Zstd)] {
+        let folder = Folder::new(&format!("packed-{ending}"));
+        let path = folder.0.join(format!("a.pcapng.{ending}"));
+        assert_eq!(Packing::of_name(&path), packing);
+        let budget = 600_000;
+        let plan = Plan { budget_bytes: budget, packing, ..plan(path.clone()) };
+        let mut recorder = Recorder::create(plan, heading(), 1).unwrap();
+        let mut sent = Vec::new();
+        let mut noise = 1u64;
+        for number in 0..9000u32 {
+            // hardly to be compressed
+            let data: Vec<u8> = (0..200)
+                .map(|_| {
+                    noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    (noise >> 56) as u8
+                })
+                .collect();
+            if recorder.frame(0, i64::from(number), 200, &data, None) {
+                sent.push(data);
+            }
+            if number % 100 == 99 {
+                recorder.flush();
+            }
+        }
+        assert!(recorder.is_full());
+        let recorded = recorder.finish(9);
+        assert_eq!((recorded.written, recorded.lost), (sent.len() as u64, 0));
+        let size = std::fs::metadata(&path).unwrap().len();
+        assert_eq!(size, recorded.bytes);
+        assert!(size <= budget + 1000 && size > budget / 2, "{size}");
+        let mut reader = Reader::open(&path).unwrap();
+        let mut at = 0;
+        while let Some(frame) = reader.next().unwrap() {
+            assert!(frame.data == sent[at], "frame {at}");
+            at += 1;
+        }
+        assert_eq!(at, sent.len());
+        // its writer may die at any moment: what stands before can be read
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() - 700]).unwrap();
+        let mut reader = Reader::open(&path).unwrap();
+        let mut left = 0;
+        while let Ok(Some(frame)) = reader.next() {
+            assert!(frame.data == sent[left], "frame {left}");
+            left += 1;
+        }
+        assert!(left > at - 200, "{left} of {at}");
+    }
 }

@@ -356,6 +356,77 @@ fn privileged_a_filter_runs_in_the_kernel_and_what_it_refuses_is_counted() {
 }
 
 #[test]
+#[cfg(feature = "libpcap")]
+#[ignore = "privileged: makes devices in a network namespace of its own"]
+fn privileged_a_trigger_brings_the_frames_before_it() {
+    let (lab, folder) = (Lab::new(), Folder::new("trigger"));
+    lab.cable("left", "right", 1500);
+    // frame 400 alone is longer than 1000 bytes
+    let frames = numbered(1_000, |n| if n == 400 { 1_200 } else { 300 });
+    let trigger = ["--trigger", "greater 1000", "--before", "10s", "--after", "500ms"];
+    let small = [&trigger[..], &["--before-memory", "33000"]].concat();
+    // 33,000 bytes: 100 frames of 328
+    for (args, first, short) in [(&trigger[..], 0, false), (&small[..], 300, true)] {
+        let live = Live::start(&folder.file(), args);
+        send(&frames[..500], 50, Duration::from_millis(1));
+        std::thread::sleep(Duration::from_millis(1500));
+        send(&frames[500..], 50, Duration::from_millis(1));
+        let (json, code, said) = live.stop();
+        assert_balanced(&json);
+        assert_eq!((count(&json, "/seen"), count(&json, "/trigger/fired"), code), (1_000, 1, 0));
+        let found = numbers(&folder.file(), &frames);
+        assert!(found.iter().copied().eq(first..500), "{first}: {:?} {said}", found.first());
+        assert_eq!(count(&json, "/untriggered"), 1_000 - found.len() as u64);
+        assert_eq!(json["trigger"]["shortest_before_seconds"].is_f64(), short, "{json}");
+        let text = std::fs::read(folder.file()).unwrap();
+        assert!(String::from_utf8_lossy(&text).contains("trigger: a frame matched"));
+    }
+    // never asked for: nothing is written
+    let live = Live::start(&folder.file(), &["--trigger", "host 203.0.113.9"]);
+    send(&frames, 50, Duration::from_millis(1));
+    let (json, ..) = live.stop();
+    assert_balanced(&json);
+    assert_eq!((count(&json, "/written"), count(&json, "/untriggered")), (0, 1_000));
+    assert!(numbers(&folder.file(), &frames).is_empty());
+}
+
+#[test]
+#[ignore = "privileged: makes devices in a network namespace of its own"]
+fn privileged_every_method_and_compression_writes_every_frame() {
+    let (lab, folder) = (Lab::new(), Folder::new("methods"));
+    lab.cable("left", "right", 1500);
+    let frames = numbered(4_000, |n| 60 + n as usize % 1400);
+    let mut methods = vec![(".zst", "packet", "3"), (".gz", "packet", "1"), ("", "af-xdp", "1")];
+    if cfg!(feature = "libpcap") {
+        methods.push((".zst", "libpcap", "1"));
+    }
+    for (ending, method, workers) in methods {
+        let file = folder.file() + ending;
+        let live = Live::start(&file, &["--method", method, "--workers", workers]);
+        send(&frames, 50, Duration::from_millis(1));
+        let (json, code, said) = live.stop();
+        assert_balanced(&json);
+        assert_eq!((count(&json, "/written"), code), (4_000, 0), "{method}: {json} {said}");
+        let mut found = numbers(&file, &frames);
+        // workers do not wait for each other
+        assert!(workers != "1" || found.is_sorted(), "{method}");
+        found.sort_unstable();
+        assert!(found.into_iter().eq(0..4_000), "{method}");
+        let size = std::fs::metadata(&file).unwrap().len();
+        assert_eq!(size, count(&json, "/file_bytes"), "{method}");
+        assert!(ending.is_empty() || size < 1_500_000, "{size} bytes are not compressed");
+    }
+    lab.ip(&["address", "add", "192.0.2.1/24", "dev", "right"]);
+    let out = Command::new(env!("CARGO_BIN_EXE_framewalk"))
+        .args(["capture", "-i", "right", "-w", &folder.file(), "--method", "af-xdp"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(2), "{said}");
+    assert!(said.contains("192.0.2.1") && said.contains("--on-production right"), "{said}");
+}
+
+#[test]
 fn an_interface_that_is_not_there_is_answered_with_those_that_are() {
     let folder = Folder::new("nowhere");
     let out = Command::new(env!("CARGO_BIN_EXE_framewalk"))

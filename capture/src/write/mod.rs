@@ -2,11 +2,13 @@
 //!
 //! Both write little-endian with times in nanoseconds. Neither buffers: give them a
 //! `BufWriter`. A [`Recorder`] writes what is captured live: it gathers whole blocks, keeps to a
-//! budget, and counts what the disk does not take. Captures hold other people's traffic, so [`create`] makes files that only their
-//! owner can read.
+//! budget, and counts what the disk does not take; a [`Pretrigger`] holds what may be wanted
+//! later. Captures hold other people's traffic, so [`create`] makes files that only their owner
+//! can read.
 
 mod pcap;
 mod pcapng;
+mod pretrigger;
 mod record;
 mod spool;
 
@@ -19,7 +21,9 @@ pub use self::pcap::PcapWriter;
 pub use self::pcapng::{
     EpbVerdict, FrameOptions, InterfaceSpec, PcapngWriter, SectionSpec, StatisticsSpec,
 };
+pub use self::pretrigger::{Held, Pretrigger};
 pub use self::record::{Heading, Listened, Plan, Recorded, Recorder};
+pub use self::spool::Packing;
 
 /// Creates (or empties) a file with mode 0600.
 pub fn create(path: impl AsRef<Path>) -> Result<File, Error> {

@@ -236,6 +236,11 @@ impl<W: Write> PcapngWriter<W> {
         self.out.flush().map_err(write_failed)
     }
 
+    /// The output, to take out what was written to memory.
+    pub fn get_mut(&mut self) -> &mut W {
+        &mut self.out
+    }
+
     /// Flushes, and gives the output back.
     pub fn finish(mut self) -> Result<W, Error> {
         self.flush()?;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use skb::LinkType;
 
 use super::pcapng::append_frame;
-use super::spool::{Spool, Stored};
+use super::spool::{Packing, Spool, Stored};
 use super::{InterfaceSpec, PcapngWriter, SectionSpec, StatisticsSpec};
 use crate::error::Error;
 use crate::format::InterfaceCounters;
@@ -39,6 +39,8 @@ pub struct Plan {
     pub budget_bytes: u64,
     /// A ring deletes files begun so long ago.
     pub keep: Duration,
+    /// How the files are compressed.
+    pub packing: Packing,
 }
 
 impl Plan {
@@ -147,7 +149,7 @@ impl Recorder {
         let mut recorder = {
             let number = number.unwrap_or(0) + u32::from(plan.is_ring());
             let path = name(&plan, number);
-            let spool = begin(&path, &heading)?;
+            let spool = begin(&path, &heading, plan.packing)?;
             Self {
                 limit: plan.file_limit(),
                 plan,
@@ -293,7 +295,7 @@ impl Recorder {
         self.statistics(now_ns, &[], Some(now_ns));
         self.flush();
         let path = name(&self.plan, self.number + 1);
-        match begin(&path, &self.heading) {
+        match begin(&path, &self.heading, self.plan.packing) {
             Ok(spool) => {
                 let old = self.recorded();
                 let bytes = self.spool.len();
@@ -363,8 +365,8 @@ fn epoch_ns() -> i64 {
 }
 
 /// A new file with its heading, which is still in memory.
-fn begin(path: &Path, heading: &Heading) -> Result<Spool<File>, Error> {
-    let mut spool = Spool::new(super::create(path)?);
+fn begin(path: &Path, heading: &Heading, packing: Packing) -> Result<Spool<File>, Error> {
+    let mut spool = Spool::new(super::create(path)?, packing);
     let comments: Vec<&str> = heading.comments.iter().map(String::as_str).collect();
     let section = SectionSpec {
         os: Some(&heading.os).filter(|os| !os.is_empty()).map(String::as_str),
@@ -386,13 +388,17 @@ fn begin(path: &Path, heading: &Heading) -> Result<Spool<File>, Error> {
     Ok(spool)
 }
 
+/// `a` and `.pcapng.gz` of `a.pcapng.gz`.
 fn parts(path: &Path) -> (String, String) {
-    let text = |part: Option<&std::ffi::OsStr>| {
-        part.map(|part| part.to_string_lossy().into_owned()).unwrap_or_default()
-    };
-    let extension = text(path.extension());
-    let extension = if extension.is_empty() { extension } else { format!(".{extension}") };
-    (text(path.file_stem()), extension)
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = name.unwrap_or_default();
+    let end = name.len();
+    let dot = |end: usize| name[..end].rfind('.').filter(|at| *at > 0).unwrap_or(end);
+    let mut at = dot(end);
+    if Packing::of_name(path) != Packing::None {
+        at = dot(at);
+    }
+    (name[..at].to_owned(), name[at..].to_owned())
 }
 
 /// The file of that number.

@@ -30,6 +30,47 @@ impl Store for File {
     }
 }
 
+/// How a file is compressed. Each part written is a whole gzip member or zstd frame, so that a
+/// file can be read up to the last one however its writer ends (RFC 1952 2.2, RFC 8878 3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Packing {
+    /// Not at all.
+    #[default]
+    None,
+    /// gzip, fastest level.
+    Gzip,
+    /// zstd, fastest level.
+    Zstd,
+}
+
+impl Packing {
+    /// What the ending of a file's name says: `.gz`, `.zst`, or nothing.
+    pub fn of_name(path: &std::path::Path) -> Self {
+        match path.extension().and_then(|ending| ending.to_str()) {
+            Some("gz") => Self::Gzip,
+            Some("zst" | "zstd") => Self::Zstd,
+            _ => Self::None,
+        }
+    }
+
+    /// `None`: as it is.
+    fn pack(self, bytes: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        match self {
+            Self::None => Ok(None),
+            Self::Gzip => {
+                let out = Vec::with_capacity(bytes.len() / 2);
+                let mut encoder = flate2::write::GzEncoder::new(out, flate2::Compression::fast());
+                encoder.write_all(bytes)?;
+                encoder.finish().map(Some)
+            }
+            Self::Zstd => {
+                use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+                Ok(Some(compress_to_vec(bytes, CompressionLevel::Fastest)))
+            }
+        }
+    }
+}
+
 /// Gathers whole blocks of little-endian pcapng and writes them together.
 ///
 /// When the store takes no more, it is cut back to the last whole block, so that every block in it
@@ -38,7 +79,8 @@ impl Store for File {
 pub(super) struct Spool<S> {
     store: S,
     gathered: Vec<u8>,
-    /// Whole blocks in the store, bytes.
+    packing: Packing,
+    /// Whole blocks in the store, bytes as stored.
     stored: u64,
     counts: Stored,
 }
@@ -51,8 +93,9 @@ pub(super) struct Stored {
 }
 
 impl<S: Store> Spool<S> {
-    pub(super) fn new(store: S) -> Self {
-        Self { store, gathered: Vec::with_capacity(ROOM), stored: 0, counts: Stored::default() }
+    pub(super) fn new(store: S, packing: Packing) -> Self {
+        let gathered = Vec::with_capacity(ROOM);
+        Self { store, gathered, packing, stored: 0, counts: Stored::default() }
     }
 
     /// The place to append one whole block to; then call [`Self::settle`].
@@ -67,9 +110,15 @@ impl<S: Store> Spool<S> {
         if self.gathered.len() >= GATHER { self.flush() } else { Ok(()) }
     }
 
-    /// Bytes in the store and gathered for it.
+    /// Bytes in the store, and those at most that what is gathered will take.
     pub(super) fn len(&self) -> u64 {
-        self.stored + self.gathered.len() as u64
+        let gathered = self.gathered.len() as u64;
+        let grows = match self.packing {
+            Packing::None => 0,
+            // noise grows: headers, and a few bytes for each part of 64 KiB
+            Packing::Gzip | Packing::Zstd => gathered / 1024 + 64,
+        };
+        if gathered == 0 { self.stored } else { self.stored + gathered + grows }
     }
 
     /// What became of the frames so far, those still gathered counted as neither.
@@ -80,28 +129,60 @@ impl<S: Store> Spool<S> {
     /// Writes what is gathered. After an error nothing is gathered any more, and the store ends
     /// with a whole block.
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        let mut taken = 0;
-        let result = loop {
-            let rest = &self.gathered[taken..];
-            if rest.is_empty() {
-                break Ok(());
+        if self.gathered.is_empty() {
+            return Ok(());
+        }
+        let gathered = std::mem::take(&mut self.gathered);
+        let result = match self.packing.pack(&gathered) {
+            Ok(None) => {
+                let (taken, result) = self.write(&gathered);
+                let (whole, written, lost) = split(&gathered, taken);
+                self.count(whole, written, lost);
+                result
             }
-            match self.store.write(rest) {
-                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
-                Ok(bytes) => taken += bytes,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break Err(error),
+            Ok(Some(packed)) => {
+                let (_, result) = self.write(&packed);
+                // a part of what is packed is of no use
+                let (_, frames, _) = split(&gathered, gathered.len());
+                match result {
+                    Ok(()) => self.count(packed.len(), frames, 0),
+                    Err(_) => self.count(0, 0, frames),
+                }
+                result
+            }
+            Err(error) => {
+                let (_, frames, _) = split(&gathered, gathered.len());
+                self.count(0, 0, frames);
+                Err(error)
             }
         };
-        let (whole, written, lost) = split(&self.gathered, taken);
+        self.gathered = gathered;
+        self.gathered.clear();
+        if result.is_err() {
+            // a store that does not even shrink still ends in a block that readers report as cut
+            let _ = self.store.cut(self.stored);
+        }
+        result
+    }
+
+    fn count(&mut self, stored: usize, written: u64, lost: u64) {
+        self.stored += stored as u64;
         self.counts.written += written;
         self.counts.lost += lost;
-        self.stored += whole as u64;
-        self.gathered.clear();
-        let Err(error) = result else { return Ok(()) };
-        // a store that does not even shrink still ends in a block that readers report as cut
-        let _ = self.store.cut(self.stored);
-        Err(error)
+    }
+
+    /// How many bytes the store took, and why not all.
+    fn write(&mut self, bytes: &[u8]) -> (usize, io::Result<()>) {
+        let mut taken = 0;
+        while taken < bytes.len() {
+            match self.store.write(&bytes[taken..]) {
+                Ok(0) => return (taken, Err(io::ErrorKind::WriteZero.into())),
+                Ok(bytes) => taken += bytes,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return (taken, Err(error)),
+            }
+        }
+        (taken, Ok(()))
     }
 }
 
@@ -126,6 +207,8 @@ fn split(blocks: &[u8], taken: usize) -> (usize, u64, u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
     use crate::write::pcapng::append_frame;
 
@@ -159,7 +242,7 @@ mod tests {
             one.len()
         };
         for room in (0..block * 12).step_by(7) {
-            let mut spool = Spool::new(Full { bytes: Vec::new(), room });
+            let mut spool = Spool::new(Full { bytes: Vec::new(), room }, Packing::None);
             let mut failed = 0;
             for frame in 0..20u64 {
                 append_frame(spool.blocks(), 0, frame, 60, &[frame as u8; 60], None);
@@ -174,6 +257,42 @@ mod tests {
             assert_eq!(spool.len(), spool.store.bytes.len() as u64);
             // later frames may fit where an earlier burst did not: nothing is stored in part
             assert!(written as usize <= room / block, "room {room}");
+        }
+    }
+
+    #[test]
+    fn packed_parts_are_in_the_store_whole_or_not_at_all() {
+        for packing in [Packing::Gzip, Packing::Zstd] {
+            for room in (0..900).step_by(13) {
+                let mut spool = Spool::new(Full { bytes: Vec::new(), room }, packing);
+                for frame in 0..20u64 {
+                    append_frame(spool.blocks(), 0, frame, 60, &[frame as u8; 60], None);
+                    if frame % 4 == 3 {
+                        let _ = spool.flush();
+                    }
+                }
+                let Stored { written, lost } = spool.counts();
+                assert_eq!((written + lost, written % 4), (20, 0), "room {room}");
+                assert_eq!(spool.len(), spool.store.bytes.len() as u64);
+                let mut plain = Vec::new();
+                let stored = &spool.store.bytes[..];
+                match packing {
+                    _ if stored.is_empty() => {}
+                    Packing::Gzip => {
+                        flate2::read::MultiGzDecoder::new(stored).read_to_end(&mut plain).unwrap();
+                    }
+                    _ => {
+                        let mut stored = stored;
+                        while !stored.is_empty() {
+                            ruzstd::decoding::StreamingDecoder::new(&mut stored)
+                                .unwrap()
+                                .read_to_end(&mut plain)
+                                .unwrap();
+                        }
+                    }
+                }
+                assert_eq!(split(&plain, plain.len()).1, written, "room {room}");
+            }
         }
     }
 }

@@ -1,17 +1,20 @@
 //! `framewalk capture`: a live interface to pcapng, with every frame accounted for.
 
 mod live;
-mod privilege;
+pub(crate) mod privilege;
 mod report;
-mod stop;
+pub(crate) mod stop;
+mod take;
+mod trigger;
 mod view;
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use capture::write::{Heading, Listened, Plan, Recorder};
-use nic::packet::{Config, PacketRx, SNAPLEN_MAX};
+use capture::write::{Heading, Listened, Packing, Plan, Recorder};
+use nic::listen::{self, Listen, Way};
+use nic::packet::{Config, SNAPLEN_MAX};
 
 use crate::cli::Globals;
 use crate::exit::Exit;
@@ -39,6 +42,10 @@ const PRIVATE: &str = "This file holds frames of a network and so, on a practice
             who talks to whom, and not what they say\n  \
         sudo framewalk capture -i mirror0 -w rdp.pcapng --filter 'tcp port 3389'\n  \
         sudo framewalk capture -i mirror0 -w week.pcapng --file-size 100M --budget 2G --keep 7d\n  \
+        sudo framewalk capture -i mirror0 -w day.pcapng.zst --headers\n      \
+            compressed: the ending says how (.gz, .zst)\n  \
+        sudo framewalk capture -i mirror0 -w rdp.pcapng --trigger 'tcp port 3389' --before 30s\n      \
+            nothing, until someone tries RDP; then what led to it\n  \
         sudo framewalk capture -i mirror0 -w ten.pcapng --count 10\n  \
         sudo framewalk capture -i mirror0 -w minute.pcapng --seconds 60 --json\n\n\
         Without root, once and for all:\n  \
@@ -91,6 +98,32 @@ pub struct Args {
     /// Only frames to this machine, its groups and everyone
     #[arg(long)]
     pub no_promiscuous: bool,
+    /// How frames come out of the kernel: packet (a TPACKET_V3 ring), af-xdp (before the host's
+    /// stack, which then gets nothing of this interface), libpcap
+    #[arg(long, value_name = "METHOD", default_value = "packet")]
+    pub method: Way,
+    /// Threads that take frames, both directions of a flow at the same one (packet only)
+    #[arg(long, value_name = "N", default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=i64::from(listen::WORKERS_MAX)))]
+    pub workers: u16,
+    /// Listen by af-xdp though the host itself uses this interface
+    #[arg(long, value_name = "IFACE")]
+    pub on_production: Vec<String>,
+    /// Write nothing until a frame matches this tcpdump filter; then also what came before it
+    #[arg(long, value_name = "EXPRESSION", help_heading = "Trigger")]
+    pub trigger: Option<String>,
+    /// How far back
+    #[arg(long, value_name = "DURATION", value_parser = stop::parse_duration,
+        default_value = "30s", requires = "trigger", help_heading = "Trigger")]
+    pub before: Duration,
+    /// And how long after the last frame that matched
+    #[arg(long, value_name = "DURATION", value_parser = stop::parse_duration,
+        default_value = "30s", requires = "trigger", help_heading = "Trigger")]
+    pub after: Duration,
+    /// Memory for the frames before; it is locked, so that they never reach the swap
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "64Mi",
+        requires = "trigger", help_heading = "Trigger")]
+    pub before_memory: u64,
     /// Memory for frames that wait to be written
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "64Mi")]
     pub ring: u64,
@@ -110,18 +143,19 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     if args.write.as_os_str() == "-" {
         bail!("standard output is no place for a ring of files or a budget; name a file");
     }
-    let filter = match &args.filter {
-        Some(expression) => compile(&args.interface, expression)?,
-        None => Vec::new(),
+    let config = listen::Config {
+        way: args.method,
+        workers: args.workers,
+        filter: args.filter.clone(),
+        packet: Config {
+            promiscuous: !args.no_promiscuous,
+            ring_bytes: usize::try_from(args.ring.clamp(1 << 17, 4 << 30))?,
+            snaplen: args.snaplen,
+            hardware_time: args.hardware_time,
+            ..Config::default()
+        },
     };
-    let config = Config {
-        promiscuous: !args.no_promiscuous,
-        ring_bytes: usize::try_from(args.ring.clamp(1 << 17, 4 << 30))?,
-        snaplen: args.snaplen,
-        filter,
-        hardware_time: args.hardware_time,
-        ..Config::default()
-    };
+    check(args)?;
     let plan = Plan {
         path: args.write.clone(),
         file_bytes: args.file_size,
@@ -129,23 +163,63 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
         files_max: args.files,
         budget_bytes: args.budget,
         keep: args.keep,
+        packing: Packing::of_name(&args.write),
     };
     let conditions = Conditions::new(args, plan.is_ring());
     let stops = stop::Signals::new().context("cannot watch for Ctrl-C")?;
-    let mut rx = PacketRx::open(&args.interface, &config)?;
-    let heading = heading(args, &rx);
+    let listeners = listen::open(&args.interface, &config)?;
+    let Some(first) = listeners.first() else { bail!("{} has no queue", args.interface) };
+    let (way, linktype) = (first.way(), first.linktype());
+    // before root is given up: locking memory may need it
+    let trigger = trigger::prepare(args, linktype)?;
+    let heading = heading(args, first.as_ref());
     let dropped_to = privilege::drop_root(&args.write)?;
     let recorder = Recorder::create(plan, heading, live::epoch_ns())?;
     if !globals.quiet {
-        report::announce(args, &recorder, dropped_to);
+        report::announce(args, &recorder, dropped_to, &way, listeners.len());
     }
     let view = view::View::new(globals);
-    let outcome = live::run(args, &mut rx, recorder, &conditions, &stops, view)?;
+    let taker = take::Taker {
+        recorder,
+        linktype,
+        headers: args.headers,
+        left: conditions.frames,
+        past_end: 0,
+        caplen_bytes: 0,
+        origlen_bytes: 0,
+        newest: Instant::now(),
+        trigger,
+        talkers: view.is_on().then(take::Talkers::default),
+    };
+    let outcome = live::run(args, listeners, taker, &conditions, &stops, view)?;
     report::print(&outcome, args, globals)?;
     Ok(report::exit(&outcome, args))
 }
 
-fn heading(args: &Args, rx: &PacketRx) -> Heading {
+/// What one way cannot do, and what would cut a host off.
+fn check(args: &Args) -> anyhow::Result<()> {
+    if args.method != Way::Packet {
+        if args.workers > 1 {
+            bail!("--workers is for --method packet; af-xdp has a worker for each queue");
+        }
+        if args.wait_for_interface {
+            bail!("--wait-for-interface is for --method packet");
+        }
+    }
+    if args.method == Way::AfXdp && !args.on_production.contains(&args.interface) {
+        let link = nic::link::by_name(&args.interface)?;
+        if let Some(why) = crate::replay::port::in_use(&link)? {
+            bail!(
+                "{0} {why}: af-xdp takes its frames away from this host, which would hear nothing \
+                 by it any more. If that is what you want, add: --on-production {0}",
+                args.interface
+            );
+        }
+    }
+    Ok(())
+}
+
+fn heading(args: &Args, rx: &dyn Listen) -> Heading {
     let mut comments = vec![PRIVATE.to_owned()];
     if args.headers {
         comments.push(
@@ -153,7 +227,9 @@ fn heading(args: &Args, rx: &PacketRx) -> Heading {
                 .to_owned(),
         );
     }
-    let clock = if args.hardware_time {
+    let clock = if args.method == Way::AfXdp {
+        "times: this host's, when it took the frame out of the queue (CLOCK_REALTIME)"
+    } else if args.hardware_time {
         "times: the card's own clock where it stamps, else the kernel's (CLOCK_REALTIME)"
     } else {
         "times: the kernel's, when it received the frame (CLOCK_REALTIME)"
@@ -162,7 +238,7 @@ fn heading(args: &Args, rx: &PacketRx) -> Heading {
         name: rx.link().name.clone(),
         linktype: rx.linktype(),
         snaplen: args.snaplen,
-        filter: args.filter.clone(),
+        filter: args.filter.clone().or_else(|| args.trigger.clone()),
         comment: clock.to_owned(),
     };
     Heading {
@@ -180,12 +256,15 @@ fn os() -> String {
 }
 
 #[cfg(feature = "libpcap")]
-fn compile(interface: &str, expression: &str) -> anyhow::Result<Vec<nic::bpf::Instruction>> {
+pub(crate) fn compile(
+    interface: &str,
+    expression: &str,
+) -> anyhow::Result<Vec<nic::bpf::Instruction>> {
     Ok(nic::bpf::compile(interface, expression)?)
 }
 
 #[cfg(not(feature = "libpcap"))]
-fn compile(_: &str, expression: &str) -> anyhow::Result<Vec<nic::bpf::Instruction>> {
+pub(crate) fn compile(_: &str, expression: &str) -> anyhow::Result<Vec<nic::bpf::Instruction>> {
     // says which command brings libpcap
     Err(capture::filter::Filter::new(expression, skb::LinkType::ETHERNET)
         .err()

@@ -9,7 +9,7 @@ use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
 /// owner of that folder, so that the files of a ring can still be made and deleted. Root stays user
 /// 0 where the folder is root's, but without any of its powers. The result is the user, if there
 /// was anything to give up.
-pub(super) fn drop_root(file: &Path) -> anyhow::Result<Option<u32>> {
+pub(crate) fn drop_root(file: &Path) -> anyhow::Result<Option<u32>> {
     use std::os::unix::fs::MetadataExt;
     if !geteuid().is_root() {
         return Ok(None);

@@ -14,7 +14,13 @@ use crate::term::{Paint, bits_per_second, bytes, duration, grouped, shell_word};
 use crate::walk::talk;
 
 /// The first lines, before the first frame.
-pub(super) fn announce(args: &Args, recorder: &Recorder, dropped_to: Option<u32>) {
+pub(super) fn announce(
+    args: &Args,
+    recorder: &Recorder,
+    dropped_to: Option<u32>,
+    way: &str,
+    workers: usize,
+) {
     let what = if args.headers { "headers of frames" } else { "whole frames" };
     let kind =
         if args.file_size.is_some() || args.file_time.is_some() { "a ring" } else { "one file" };
@@ -30,7 +36,11 @@ pub(super) fn announce(args: &Args, recorder: &Recorder, dropped_to: Option<u32>
         Some(uid) => format!("; root given up, now user {uid}"),
         None => String::new(),
     };
-    talk(&format!("listening on {}{user}; Ctrl-C ends it", args.interface));
+    let shared = match workers {
+        0 | 1 => String::new(),
+        n => format!(", {n} workers"),
+    };
+    talk(&format!("listening on {} by {way}{shared}{user}; Ctrl-C ends it", args.interface));
 }
 
 /// The result, as JSON or for people.
@@ -52,7 +62,8 @@ fn json(o: &Outcome, args: &Args) -> serde_json::Value {
         "file": args.write.display().to_string(),
         "seen": o.seen(),
         "written": o.recorded.written,
-        "filtered": o.rx.filtered,
+        "filtered": o.counts_refused.then(|| o.filtered()),
+        "untriggered": o.untriggered,
         "dropped": {
             "kernel": o.rx.dropped,
             "interface": o.interface_dropped(),
@@ -70,7 +81,13 @@ fn json(o: &Outcome, args: &Args) -> serde_json::Value {
         "ring_full": o.rx.ring_full,
         "vlan_tags_restored": o.rx.tags_restored,
         "vlan_tags_lost": o.rx.tags_lost,
-        "copies": 0,
+        "method": args.method.name(),
+        "workers": o.workers,
+        "trigger": o.trigger.map(|(fired, short_ns)| json!({
+            "fired": fired,
+            "shortest_before_seconds": short_ns.map(|ns| ns as f64 / 1e9),
+        })),
+        "copies": o.copies,
         "interface_counters": {
             "rx_packets": o.interface.rx_packets,
             "tx_packets": o.interface.tx_packets,
@@ -88,10 +105,11 @@ fn text(o: &Outcome, args: &Args, paint: Paint) -> String {
     // writing into a string cannot fail
     let _ = writeln!(
         out,
-        "{} in {} on {}: {}",
+        "{} in {} on {} by {}: {}",
         paint.head("capture"),
         duration((o.seconds * 1e9) as u64),
         args.interface,
+        o.way,
         o.ended.words()
     );
     let dropped = [
@@ -109,7 +127,24 @@ fn text(o: &Outcome, args: &Args, paint: Paint) -> String {
         if o.recorded.files == 1 { "" } else { "s" },
         bits_per_second(8.0 * rate(o.origlen_bytes)),
     );
-    let _ = writeln!(out, "  filtered  {:>14}", grouped(o.rx.filtered));
+    if o.counts_refused {
+        let _ = writeln!(out, "  filtered  {:>14}", grouped(o.filtered()));
+    } else {
+        let _ = writeln!(out, "  filtered  {:>14}   libpcap does not count them", "-");
+    }
+    if let Some((fired, short_ns)) = o.trigger {
+        let _ = writeln!(
+            out,
+            "  trigger   {:>14}   {} frames passed by without it",
+            if fired == 1 { "once".to_owned() } else { format!("{} times", grouped(fired)) },
+            grouped(o.untriggered)
+        );
+        if let Some(ns) = short_ns {
+            let held = duration(ns.unsigned_abs());
+            let why = format!("the memory held {held} only; try a larger --before-memory");
+            let _ = writeln!(out, "    {}", paint.bad(&why));
+        }
+    }
     let total: u64 = dropped.iter().map(|(_, count, _)| count).sum();
     let _ = writeln!(out, "  dropped   {:>14}", grouped(total));
     for (place, count, why) in dropped.into_iter().filter(|(_, count, _)| *count > 0) {

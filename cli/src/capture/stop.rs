@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::{Span, SpanRelativeTo};
 
 use super::Args;
+pub(super) use crate::walk::stream::parse_seconds;
 use crate::walk::stream::parse_size;
 
 /// One condition of `--autostop`.
@@ -22,13 +23,6 @@ pub enum Condition {
     Time(Duration),
     /// No frame came for so long.
     Idle(Duration),
-}
-
-/// A number of seconds, a fraction allowed.
-pub(super) fn parse_seconds(text: &str) -> Result<Duration, String> {
-    let expected = || format!("`{text}`: expected seconds such as 60 or 0.5");
-    let seconds: f64 = text.parse().map_err(|_| expected())?;
-    Duration::try_from_secs_f64(seconds).map_err(|_| expected())
 }
 
 /// A duration such as `90s`, `10m`, `24h`, `7d`; a bare number is seconds.
@@ -61,7 +55,7 @@ pub(super) fn parse_condition(text: &str) -> Result<Condition, String> {
 
 /// Why a capture ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(crate) enum Ended {
     /// By a signal, of this name.
     Signal(&'static str),
     /// A condition of the command line came true.
@@ -77,7 +71,7 @@ pub(super) enum Ended {
 }
 
 impl Ended {
-    pub(super) fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         match self {
             Self::Signal(name) => format!("stopped by {name}"),
             Self::Condition(words) => words.clone(),
@@ -160,10 +154,10 @@ impl Conditions {
 
 /// The signals that end a capture in good order; the second of a kind ends it at once.
 #[derive(Debug, Default)]
-pub(super) struct Signals(Arc<AtomicUsize>);
+pub(crate) struct Signals(Arc<AtomicUsize>);
 
 impl Signals {
-    pub(super) fn new() -> std::io::Result<Self> {
+    pub(crate) fn new() -> std::io::Result<Self> {
         use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
         use std::sync::atomic::AtomicBool;
         let signals = Self::default();
@@ -178,7 +172,7 @@ impl Signals {
     }
 
     /// The signal that came, if one did.
-    pub(super) fn came(&self) -> Option<Ended> {
+    pub(crate) fn came(&self) -> Option<Ended> {
         use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
         match self.0.load(Ordering::Relaxed) as i32 {
             0 => None,

@@ -7,19 +7,24 @@ use capture::write::Recorded;
 use nic::link::LinkCounters;
 use nic::packet::RxCounts;
 
+use super::take::Pair;
 use crate::cli::Globals;
 use crate::term::{Paint, bits_per_second, bytes, duration, grouped};
 
 /// One moment of a capture.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Shot {
     pub(super) elapsed: Duration,
     pub(super) rx: RxCounts,
     pub(super) recorded: Recorded,
     pub(super) interface: LinkCounters,
+    /// Frames that no trigger asked for.
+    pub(super) untriggered: u64,
     /// Filled blocks of the receive ring, and all.
-    pub(super) ring: (usize, usize),
+    pub(super) ring: Option<(usize, usize)>,
     pub(super) origlen_bytes: u64,
+    /// Who had most bytes since the moment before.
+    pub(super) talkers: Vec<(Pair, u64)>,
 }
 
 /// A few lines on standard error that are drawn over.
@@ -37,19 +42,24 @@ impl View {
         Self { on, paint: Paint::for_stderr(), lines: 0, last: None }
     }
 
+    /// Whether anyone can see it.
+    pub(super) fn is_on(&self) -> bool {
+        self.on
+    }
+
     /// Draws the moment over the one before.
-    pub(super) fn show(&mut self, shot: &Shot) {
+    pub(super) fn show(&mut self, shot: Shot) {
         if !self.on {
             return;
         }
-        let text = text(shot, self.last.as_ref(), self.paint);
+        let text = text(&shot, self.last.as_ref(), self.paint);
         self.clear();
         let mut err = io::stderr().lock();
         // nothing can be done about a terminal that does not take it
         let _ = err.write_all(text.as_bytes());
         let _ = err.flush();
         self.lines = text.lines().count();
-        self.last = Some(*shot);
+        self.last = Some(shot);
     }
 
     /// Takes the lines off the screen.
@@ -69,7 +79,7 @@ fn text(shot: &Shot, last: Option<&Shot>, paint: Paint) -> String {
     let frames = per_second(shot.rx.read, last.map_or(0, |last| last.rx.read));
     let bits = 8.0 * per_second(shot.origlen_bytes, last.map_or(0, |last| last.origlen_bytes));
     let missed = shot.interface.rx_dropped + shot.interface.rx_missed;
-    let (filled, blocks) = shot.ring;
+    let ring = shot.ring.map(|(filled, all)| format!("   ring {filled}/{all}"));
     let drops = [
         ("interface", missed, "no room in the card or the kernel"),
         ("kernel", shot.rx.dropped, "no room in the receive ring; try a larger --ring"),
@@ -77,15 +87,17 @@ fn text(shot: &Shot, last: Option<&Shot>, paint: Paint) -> String {
     ];
     use std::fmt::Write as _;
     let mut out = format!(
-        "  {}   {} frames/s   {}   ring {filled}/{blocks}\n  written {} frames, {}",
+        "  {}   {} frames/s   {}{}\n  written {} frames, {}",
         duration(shot.elapsed.as_nanos() as u64),
         grouped(frames.round() as u64),
         bits_per_second(bits),
+        ring.unwrap_or_default(),
         grouped(shot.recorded.written),
         bytes(shot.recorded.bytes),
     );
-    if shot.rx.filtered > 0 {
-        let _ = write!(out, "   filtered {}", grouped(shot.rx.filtered));
+    let filtered = shot.rx.filtered + shot.untriggered;
+    if filtered > 0 {
+        let _ = write!(out, "   filtered {}", grouped(filtered));
     }
     out.push('\n');
     let mut none = true;
@@ -96,6 +108,10 @@ fn text(shot: &Shot, last: Option<&Shot>, paint: Paint) -> String {
             let line = format!("dropped {} at: {place}", grouped(count));
             let _ = writeln!(out, "  {}  {}", paint.bad(&line), paint.dim(why));
         }
+    }
+    for (pair, bytes) in &shot.talkers {
+        let rate = bits_per_second(8.0 * *bytes as f64 / since.as_secs_f64().max(0.001));
+        let _ = writeln!(out, "  {rate:>14}  {pair}");
     }
     if none {
         let _ = writeln!(out, "  {}", paint.dim("nothing dropped; Ctrl-C ends the capture"));
@@ -113,14 +129,18 @@ mod tests {
             elapsed: Duration::from_secs(seconds),
             rx: RxCounts { read, dropped, filtered: 7, ..RxCounts::default() },
             recorded: Recorded { written: read, bytes: read * 100, ..Recorded::default() },
+            untriggered: 0,
             interface: LinkCounters::default(),
-            ring: (3, 64),
+            ring: Some((3, 64)),
             origlen_bytes: read * 1000,
+            talkers: vec![(Pair::Mac([2; 6], [3; 6]), 125_000)],
         };
         let quiet = text(&shot(2, 4000, 0), Some(&shot(1, 1000, 0)), Paint::off());
         assert!(quiet.contains("3,000 frames/s") && quiet.contains("24.0 Mbit/s"), "{quiet}");
         assert!(quiet.contains("ring 3/64") && quiet.contains("filtered 7"), "{quiet}");
         assert!(quiet.contains("nothing dropped"), "{quiet}");
+        let pair = "1.00 Mbit/s  02:02:02:02:02:02 - 03:03:03:03:03:03";
+        assert!(quiet.contains(pair), "{quiet}");
         let lossy = text(&shot(2, 4000, 12), None, Paint::off());
         assert!(lossy.contains("dropped 12 at: kernel") && lossy.contains("--ring"), "{lossy}");
     }

@@ -165,7 +165,7 @@ fn check(link: &Link, on_production: &[String]) -> anyhow::Result<()> {
 }
 
 /// What shows that a network is in use behind the device.
-fn in_use(link: &Link) -> anyhow::Result<Option<String>> {
+pub(crate) fn in_use(link: &Link) -> anyhow::Result<Option<String>> {
     // every device that is up has a link-local address of IPv6
     let given = |address: &IpAddr| !matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
     if let Some(address) = link::addresses(link.index)?.iter().find(|address| given(address)) {

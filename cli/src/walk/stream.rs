@@ -97,6 +97,13 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     number.checked_mul(unit).ok_or_else(expected)
 }
 
+/// A number of seconds, a fraction allowed.
+pub fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let expected = || format!("`{text}`: expected seconds such as 60 or 0.5");
+    let seconds: f64 = text.parse().map_err(|_| expected())?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| expected())
+}
+
 /// Runs one stream of `bytes` from one guest to the other.
 pub fn stream(bytes: u64, mode: PortMode) -> anyhow::Result<Streamed> {
     let stream = Stream { bytes, seed: 1 };

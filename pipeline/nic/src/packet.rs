@@ -114,6 +114,22 @@ pub struct RxCounts {
     pub tags_lost: u64,
 }
 
+impl RxCounts {
+    /// Both together: of sockets that share an interface.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            seen: self.seen + other.seen,
+            dropped: self.dropped + other.dropped,
+            read: self.read + other.read,
+            filtered: self.filtered + other.filtered,
+            ring_full: self.ring_full + other.ring_full,
+            tags_restored: self.tags_restored + other.tags_restored,
+            tags_lost: self.tags_lost + other.tags_lost,
+        }
+    }
+}
+
 /// What waiting brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wake {
