@@ -31,10 +31,21 @@ pub(super) fn span(first: i64, last: i64) -> String {
     format!("{} to {} ({})", time::rfc3339(first), time::rfc3339(last), duration(ns))
 }
 
-/// Name, format, program, comments, sections, interfaces, drops.
-pub(super) fn write_facts(out: &mut Vec<u8>, reader: &Reader, paint: Paint) -> io::Result<()> {
+/// Name, format, program, comments, sections, interfaces, drops. `live`: it is no file.
+pub(super) fn write_facts(
+    out: &mut Vec<u8>,
+    reader: &Reader,
+    live: bool,
+    paint: Paint,
+) -> io::Result<()> {
     let name = if reader.name() == "-" { "standard input" } else { reader.name() };
     writeln!(out, "{}", paint.head(safe(name)))?;
+    if live {
+        let how = "live, through a packet socket (TPACKET_V3); nothing is stored";
+        fact(out, paint, "interface", how)?;
+        linktypes(out, reader, paint)?;
+        return drops(out, reader, live, paint);
+    }
     let mut format = reader.format().to_string();
     if let Some(compression) = reader.compression() {
         _ = write!(format, ", {compression}");
@@ -46,7 +57,7 @@ pub(super) fn write_facts(out: &mut Vec<u8>, reader: &Reader, paint: Paint) -> i
     sections(out, reader, paint)?;
     interfaces(out, reader, paint)?;
     linktypes(out, reader, paint)?;
-    drops(out, reader, paint)
+    drops(out, reader, live, paint)
 }
 
 fn sections(out: &mut Vec<u8>, reader: &Reader, paint: Paint) -> io::Result<()> {
@@ -120,14 +131,12 @@ fn linktypes(out: &mut Vec<u8>, reader: &Reader, paint: Paint) -> io::Result<()>
     fact(out, paint, "link type", &text)
 }
 
-fn drops(out: &mut Vec<u8>, reader: &Reader, paint: Paint) -> io::Result<()> {
+fn drops(out: &mut Vec<u8>, reader: &Reader, live: bool, paint: Paint) -> io::Result<()> {
     let statistics = reader.statistics();
     let lost = statistics.interface_dropped.unwrap_or(0) + statistics.os_dropped.unwrap_or(0);
     if lost > 0 {
-        let text = format!(
-            "{} frames were lost while capturing: this file is not complete",
-            grouped(lost)
-        );
+        let what = if live { "listening: what follows" } else { "capturing: this file" };
+        let text = format!("{} frames were lost while {what} is not complete", grouped(lost));
         writeln!(
             out,
             "  {}{}",

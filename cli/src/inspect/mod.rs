@@ -1,9 +1,11 @@
-//! `framewalk inspect`: what is in a capture file.
+//! `framewalk inspect`: what is in a capture file, or comes by on a live interface.
 
 mod desk;
 mod file;
 mod hex;
 mod line;
+#[cfg(target_os = "linux")]
+mod live;
 pub mod object;
 mod page;
 pub mod select;
@@ -14,7 +16,9 @@ pub mod words;
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use anyhow::Context;
 use capture::{FrameRef, Reader};
 use skb::FrameMeta;
 use skb::decode::{Decoded, Decoder};
@@ -22,18 +26,22 @@ use skb::decode::{Decoded, Decoder};
 use crate::cli::Globals;
 use crate::exit::Exit;
 use crate::term::{Paint, Progress};
+use crate::walk::stream::parse_seconds;
 use select::Selector;
 
-/// What is in a capture file: one page, one frame, every frame, or a summary
+/// What is in a capture file, or on a live interface: a page, a frame, every frame, a summary
 #[derive(Debug, Clone, clap::Args)]
 #[command(
-    long_about = "What is in a capture file.\n\n\
+    long_about = "What is in a capture file, or comes by on a live interface.\n\n\
         Without options: one page with what the file holds and its first frame in three views: \
         the Ethernet packet (what was on the wire), the Ethernet frame (what the network card \
         handed over), and the IP packet inside. Values that are not in the file but follow from \
         the standard are marked \"derived\".\n\n\
         Reads pcap and pcapng, plain or compressed with gzip or zstd, of any size, in flat \
-        memory. A damaged file is read up to the damage; the error then says where it is.",
+        memory. A damaged file is read up to the damage; the error then says where it is.\n\n\
+        With -i the frames of an interface are looked at as they come, by the same options, and \
+        nothing is stored. Ctrl-C ends it (or --count, --seconds; one page listens for 10 s); \
+        then seen = read + filtered + dropped says whether anything was missed.",
     after_long_help = "Examples:\n  \
         framewalk inspect morning.pcapng                 one page\n  \
         framewalk inspect morning.pcapng --frame 17      frame 17 in three views\n  \
@@ -42,14 +50,26 @@ use select::Selector;
         framewalk inspect morning.pcapng --summary       protocols, talkers, sizes, load\n  \
         framewalk inspect morning.pcapng --filter 'tcp port 3389' --all\n  \
         framewalk inspect morning.pcapng --json | jq 'select(.notes != [])'\n  \
-        ssh gateway tcpdump -U -w - | framewalk inspect - --all\n\n\
+        ssh gateway tcpdump -U -w - | framewalk inspect - --all\n  \
+        sudo framewalk inspect -i mirror0 --all          live, a line per frame\n  \
+        sudo framewalk inspect -i mirror0 --summary --seconds 60\n\n\
         The JSON is one object per frame, schema framewalk.frame/1, in file order; with\n\
         --summary one object, schema framewalk.summary/1."
 )]
 pub struct Args {
     /// Capture file, or - for standard input
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "interface")]
+    pub file: Option<PathBuf>,
+    /// Look at the frames of this interface as they come (Linux)
+    #[arg(short, long, value_name = "IFACE", conflicts_with = "file")]
+    pub interface: Option<String>,
+    /// Live: stop after so many frames
+    #[arg(long, value_name = "N", requires = "interface",
+        value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// Live: stop after so many seconds
+    #[arg(long, value_name = "SECONDS", requires = "interface", value_parser = parse_seconds)]
+    pub seconds: Option<Duration>,
     /// Show this frame, counted from 1
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..),
         conflicts_with_all = ["all", "summary"])]
@@ -100,10 +120,46 @@ impl Kept {
 
 /// Runs it.
 pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
-    let mut reader = Reader::open(&args.file)?;
+    if let Some(interface) = &args.interface {
+        return run_live(args, interface, globals);
+    }
+    let file = args.file.as_ref().context("name a capture file, or - for standard input")?;
+    let mut reader = Reader::open(file)?;
     let mut selector = Selector::new(args.filter.as_deref(), &reader)?;
-    let (reader, selector) = (&mut reader, &mut selector);
     let progress = Progress::new("reading", reader.progress().total, globals.quiet);
+    show(args, globals, &mut reader, &mut selector, progress)
+}
+
+#[cfg(target_os = "linux")]
+fn run_live(args: &Args, interface: &str, globals: &Globals) -> anyhow::Result<Exit> {
+    let live = live::Live::open(args, interface, globals)?;
+    let mut reader = Reader::new(live.source()?)?;
+    // the kernel filters
+    let mut selector = Selector::default();
+    // what is printed as it comes needs no bar
+    let streams = args.all || globals.json && !args.summary;
+    let progress = Progress::new("listening", None, globals.quiet || streams);
+    let shown = show(args, globals, &mut reader, &mut selector, progress);
+    let exit = live.finish(globals)?;
+    match shown? {
+        Exit::Done => Ok(exit),
+        other => Ok(other),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn run_live(_: &Args, interface: &str, _: &Globals) -> anyhow::Result<Exit> {
+    anyhow::bail!("cannot listen on {interface}: live interfaces are read on Linux only")
+}
+
+/// Looks at the frames of `reader` in the way that was asked for.
+fn show(
+    args: &Args,
+    globals: &Globals,
+    reader: &mut Reader,
+    selector: &mut Selector,
+    progress: Progress,
+) -> anyhow::Result<Exit> {
     let paint = Paint::for_stdout(globals.color);
     let mut out = std::io::stdout();
     if globals.json && !args.summary {
@@ -114,7 +170,7 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     let mut out = out.lock();
     match args.frame {
         _ if args.summary => {
-            return run_summary(reader, selector, progress, globals, &mut out);
+            return run_summary(args, reader, selector, progress, globals, &mut out);
         }
         Some(number) => {
             let mut text = Vec::new();
@@ -139,7 +195,7 @@ fn find(reader: &mut Reader, selector: &mut Selector, number: u64) -> anyhow::Re
         }
     }
     let frames = reader.statistics().frames;
-    anyhow::bail!("there is no frame {number}: the file has {frames}")
+    anyhow::bail!("there is no frame {number}: {} has {frames}", reader.name())
 }
 
 /// A line per frame.
@@ -190,6 +246,7 @@ fn all(
 }
 
 fn run_summary(
+    args: &Args,
     reader: &mut Reader,
     selector: &mut Selector,
     mut progress: Progress,
@@ -203,7 +260,7 @@ fn run_summary(
         summary::write_json(&mut text, reader, &mut summary)?;
     } else {
         let paint = Paint::for_stdout(globals.color);
-        summary::write_text(&mut text, reader, &mut summary, paint)?;
+        summary::write_text(&mut text, reader, &mut summary, args.interface.is_some(), paint)?;
     }
     out.write_all(&text)?;
     out.flush()?;

@@ -25,7 +25,7 @@ pub(super) fn run(
     let (summary, error) = run_on(reader, selector, |at| progress.at(at));
     progress.clear();
     let mut text = Vec::new();
-    file::write_facts(&mut text, reader, paint)?;
+    file::write_facts(&mut text, reader, args.interface.is_some(), paint)?;
     overview(&mut text, reader, &summary, args, paint)?;
     if let Some(error) = &error {
         file::fact(&mut text, paint, "damage", &chain_text(error))?;
@@ -100,11 +100,13 @@ fn next_steps(out: &mut Vec<u8>, summary: &Summary, args: &Args, paint: Paint) -
     if summary.all.frames == 0 {
         return Ok(());
     }
-    let file = args.file.to_string_lossy();
-    if file == "-" {
-        return Ok(());
+    if let Some(interface) = &args.interface {
+        return next_live(out, interface, paint);
     }
-    let file = shell_word(&safe(&file));
+    let Some(file) = args.file.as_ref().filter(|file| file.as_os_str() != "-") else {
+        return Ok(());
+    };
+    let file = shell_word(&safe(&file.to_string_lossy()));
     let (another, why) =
         if summary.all.frames > 1 { (2, "every byte of another") } else { (1, "every byte of it") };
     let steps = [
@@ -112,6 +114,18 @@ fn next_steps(out: &mut Vec<u8>, summary: &Summary, args: &Args, paint: Paint) -
         (format!("framewalk inspect {file} --frame {another} --hex"), why),
         (format!("framewalk inspect {file} --summary"), "who talks with whom"),
         (format!("framewalk walk {file}"), "through the switch"),
+    ];
+    writeln!(out, "\n{}", paint.head("Next"))?;
+    out.write_all(commands(&steps, paint, width()).as_bytes())
+}
+
+fn next_live(out: &mut Vec<u8>, interface: &str, paint: Paint) -> io::Result<()> {
+    let name = shell_word(&safe(interface));
+    let steps = [
+        (format!("framewalk inspect -i {name} --all"), "a line per frame, as they come"),
+        (format!("framewalk inspect -i {name} --summary"), "who talks with whom"),
+        (format!("framewalk walk -i {name}"), "through the switch"),
+        (format!("framewalk capture -i {name} -w FILE"), "keep them"),
     ];
     writeln!(out, "\n{}", paint.head("Next"))?;
     out.write_all(commands(&steps, paint, width()).as_bytes())

@@ -16,14 +16,15 @@ const ROWS_MAX: usize = 60;
 /// Applications shown under one transport.
 const APPS_MAX: usize = 12;
 
-/// Writes the whole of it.
+/// Writes the whole of it. `live`: the frames came from an interface, not from a file.
 pub fn write_text(
     out: &mut Vec<u8>,
     reader: &Reader,
     summary: &mut Summary,
+    live: bool,
     paint: Paint,
 ) -> io::Result<()> {
-    file::write_facts(out, reader, paint)?;
+    file::write_facts(out, reader, live, paint)?;
     totals(out, summary, paint)?;
     if summary.all.frames == 0 {
         return Ok(());

@@ -1,0 +1,275 @@
+//! `framewalk inspect -i` and `framewalk walk -i` on a real kernel: in a network namespace of the
+//! test's own.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test file as a whole")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+
+use nic::link;
+use nic::tx::{Method, open};
+use serde_json::Value;
+use testkit::net::{Lab, numbered};
+
+const NO_PAUSE: Duration = Duration::ZERO;
+
+/// A running command that listens on `right`; its output comes line by line.
+struct Live {
+    child: Child,
+    lines: Receiver<String>,
+    talk: BufReader<std::process::ChildStderr>,
+}
+
+impl Live {
+    /// Starts it and waits until it listens.
+    fn start(args: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_framewalk"))
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (to, lines) = mpsc::channel();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            for line in out.lines() {
+                if to.send(line.unwrap()).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut talk = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("listening") {
+            line.clear();
+            assert!(talk.read_line(&mut line).unwrap() > 0, "it ended before it listened");
+            print!("{line}");
+        }
+        Self { child, lines, talk }
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+
+    /// The next line of its output.
+    fn line(&self) -> String {
+        self.lines.recv_timeout(Duration::from_secs(20)).unwrap()
+    }
+
+    /// Waits for its end: the rest of its output, its exit code, and what it said.
+    fn end(mut self) -> (Vec<String>, i32, String) {
+        let lines: Vec<String> = self.lines.iter().collect();
+        let start = Instant::now();
+        while self.child.try_wait().unwrap().is_none() {
+            if start.elapsed() > Duration::from_secs(30) {
+                self.child.kill().unwrap();
+                panic!("it did not end in 30 s");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let mut said = String::new();
+        self.talk.read_to_string(&mut said).unwrap();
+        let code = self.child.wait().unwrap().code().unwrap_or(-1);
+        print!("{said}");
+        (lines, code, said)
+    }
+
+    fn stop(self) -> (Vec<String>, i32, String) {
+        self.signal("INT");
+        self.end()
+    }
+}
+
+/// Sends the frames on `left`, in bursts of `burst`, `pause` apart.
+fn send(frames: &[Vec<u8>], burst: usize, pause: Duration) {
+    let mut tx = open(&link::by_name("left").unwrap(), Some(Method::Sendmmsg)).unwrap();
+    for part in frames.chunks(burst) {
+        let mut rest: Vec<&[u8]> = part.iter().map(Vec::as_slice).collect();
+        while !rest.is_empty() {
+            let sent = tx.send(&rest);
+            assert!(sent.error.is_none(), "{:?}", sent.error);
+            rest.drain(..sent.taken);
+        }
+        if !pause.is_zero() {
+            std::thread::sleep(pause);
+        }
+    }
+    assert_eq!(tx.finish(Duration::from_secs(5)), 0);
+}
+
+fn cabled(mtu: u32) -> Lab {
+    let lab = Lab::new();
+    lab.cable("left", "right", mtu);
+    lab
+}
+
+fn parsed(lines: &[String]) -> Vec<Value> {
+    lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+#[ignore = "privileged: makes devices in a network namespace of its own"]
+fn privileged_inspect_shows_every_frame_soon_after_it_came() {
+    let _lab = cabled(9000);
+    let frames = numbered(5_000, |n| 60 + (n as usize * 31) % 8900);
+    let live = Live::start(&["inspect", "-i", "right", "--json"]);
+    let before = std::time::SystemTime::now();
+    send(&frames[..1], 1, NO_PAUSE);
+    let first = live.line();
+    let took = before.elapsed().unwrap();
+    assert!(took < Duration::from_millis(500), "shown after {took:?}"); // 10 ms on a quiet machine
+    send(&frames[1..], 50, Duration::from_millis(1));
+    // at once: the last frames are still in the block that the kernel is filling
+    let (rest, code, said) = live.stop();
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("right: seen 5,000 = read 5,000 + dropped 0"), "{said}");
+    let objects = parsed(&[vec![first], rest].concat());
+    assert_eq!(objects.len(), 5_000);
+    let mut last = String::new();
+    for (n, object) in objects.iter().enumerate() {
+        assert_eq!(object["schema"], "framewalk.frame/1");
+        assert_eq!(object["frame"], n + 1);
+        assert_eq!(object["caplen"], frames[n].len());
+        assert_eq!(object["origlen"], frames[n].len());
+        assert_eq!((&object["linktype"], &object["interface"]), (&"ETHERNET".into(), &0.into()));
+        assert_eq!(object["layers"][0]["type"], 0x88b5);
+        let time = object["time"].as_str().unwrap().to_owned();
+        assert!(time >= last && time.starts_with("20"), "{time} after {last}");
+        last = time;
+    }
+}
+
+#[test]
+#[ignore = "privileged: makes devices in a network namespace of its own"]
+fn privileged_inspect_live_has_every_view_and_ends_as_asked() {
+    let _lab = cabled(1500);
+    let frames = numbered(200, |n| 60 + n as usize);
+    let live = Live::start(&["inspect", "-i", "right", "--all", "--hex", "--count", "3"]);
+    send(&frames, 64, NO_PAUSE);
+    let (lines, code, said) = live.end();
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("right: seen 3 = read 3 + dropped 0"), "{said}");
+    let rows = lines.iter().filter(|line| line.contains("0x88b5")).count();
+    assert_eq!(rows, 3, "{lines:#?}");
+
+    let live = Live::start(&["inspect", "-i", "right", "--count", "150"]);
+    send(&frames, 64, NO_PAUSE);
+    let (lines, code, _) = live.end();
+    let page = lines.join("\n");
+    assert!(code == 0 && page.starts_with("right\n") && page.contains("150, "), "{page}");
+    assert!(page.contains("live, through a packet socket") && page.contains("Ethernet packet"));
+    assert!(page.contains("framewalk walk -i right"), "{page}");
+
+    let live = Live::start(&["inspect", "-i", "right", "--summary", "--seconds", "1.5", "--json"]);
+    send(&frames, 64, NO_PAUSE);
+    let (lines, code, _) = live.end();
+    let summary = &parsed(&lines)[0];
+    assert_eq!((summary["schema"].as_str(), code), (Some("framewalk.summary/1"), 0));
+    assert_eq!((&summary["frames"], &summary["file"]), (&200.into(), &"right".into()), "{summary}");
+
+    let live = Live::start(&["inspect", "-i", "right", "--frame", "7", "--json"]);
+    send(&frames, 64, NO_PAUSE);
+    let (lines, code, _) = live.end();
+    assert_eq!((&parsed(&lines)[0]["caplen"], code), (&66.into(), 0));
+}
+
+#[test]
+#[ignore = "privileged: makes devices in a network namespace of its own"]
+fn privileged_inspect_puts_tags_back_and_ends_with_its_interface() {
+    use testkit::build::{eth, ip4_udp, vlan};
+    let lab = cabled(1500);
+    let tagged = eth(0x8100, &vlan(100, 0x0800, &ip4_udp(40_000, 53, &[7; 30])));
+    let live = Live::start(&["inspect", "-i", "right", "--json"]);
+    send(&[tagged.clone()], 1, NO_PAUSE);
+    let object: Value = serde_json::from_str(&live.line()).unwrap();
+    assert_eq!(object["caplen"], tagged.len());
+    let vid = object["layers"].as_array().unwrap().iter().find_map(|layer| layer.get("vid"));
+    assert_eq!(vid, Some(&100.into()), "{object}");
+    lab.ip(&["link", "delete", "right"]);
+    let (_, code, said) = live.end();
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("right is gone") && said.contains("seen 1 = read 1"), "{said}");
+}
+
+#[test]
+#[ignore = "privileged: makes devices in a network namespace of its own"]
+fn privileged_inspect_counts_what_it_missed() {
+    let _lab = cabled(1500);
+    let frames = numbered(120_000, |_| 1000);
+    let live = Live::start(&["inspect", "-i", "right", "--summary", "--json"]);
+    live.signal("STOP");
+    send(&frames, 64, NO_PAUSE); // 120 MB into a ring of 64 MiB
+    live.signal("CONT");
+    let (lines, code, said) = live.stop();
+    assert_eq!(code, 0, "{said}");
+    let own = link::by_name("right").unwrap().counters;
+    assert_eq!(own.rx_packets, 120_000);
+    let read = parsed(&lines)[0]["frames"].as_u64().unwrap();
+    assert!(read > 20_000 && read < 100_000, "{read}");
+    let grouped = |n: u64| format!("{},{:03}", n / 1000, n % 1000);
+    let sum =
+        format!("seen 120,000 = read {} + dropped {}", grouped(read), grouped(120_000 - read));
+    assert!(said.contains(&sum), "{said} {sum}");
+}
+
+#[test]
+#[cfg(feature = "libpcap")]
+#[ignore = "privileged: makes devices in a network namespace of its own"]
+fn privileged_a_filter_of_inspect_runs_in_the_kernel() {
+    use testkit::build::{eth, ip4_tcp, ip4_udp, vlan};
+    let _lab = cabled(1500);
+    let frames: Vec<Vec<u8>> = (0..400u16)
+        .map(|n| match n % 4 {
+            0 => eth(0x0800, &ip4_tcp(40_000 + n, 3389, &[0; 20])),
+            1 => eth(0x8100, &vlan(100, 0x0800, &ip4_tcp(40_000 + n, 3389, &[0; 20]))),
+            _ => eth(0x0800, &ip4_udp(40_000 + n, 53, &[0; 20])),
+        })
+        .collect();
+    let live = Live::start(&["inspect", "-i", "right", "--json", "--filter", "vlan and tcp"]);
+    send(&frames, 64, NO_PAUSE);
+    let (lines, _, said) = live.stop();
+    assert_eq!(lines.len(), 100);
+    assert!(said.contains("seen 400 = read 100 + filtered 300 + dropped 0"), "{said}");
+}
+
+#[test]
+fn a_live_interface_that_is_not_there_or_not_allowed_is_explained() {
+    for command in ["inspect"] {
+        let said = |interface: &str| {
+            let out = Command::new(env!("CARGO_BIN_EXE_framewalk"))
+                .args([command, "-i", interface])
+                .output()
+                .unwrap();
+            assert_eq!(out.status.code(), Some(2));
+            String::from_utf8(out.stderr).unwrap()
+        };
+        let nowhere = said("mirror9");
+        assert!(nowhere.contains("mirror9") && nowhere.contains("lo"), "{nowhere}");
+        if nix::unistd::geteuid().is_root() {
+            continue; // see the privileged test
+        }
+        let refused = said("lo");
+        assert!(refused.contains("not permitted") && refused.contains("setcap"), "{refused}");
+    }
+}
+
+#[test]
+#[ignore = "privileged: gives up the right to open packet sockets"]
+fn privileged_without_the_right_the_command_that_gives_it_is_named() {
+    for command in ["inspect"] {
+        let out = Command::new("setpriv")
+            .args(["--bounding-set=-net_raw,-net_admin", "--inh-caps=-all", "--"])
+            .args([env!("CARGO_BIN_EXE_framewalk"), command, "-i", "lo"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8(out.stderr).unwrap();
+        assert_eq!(out.status.code(), Some(2), "{said}");
+        assert!(said.contains("not permitted"), "{said}");
+        assert!(said.contains("sudo setcap cap_net_raw,cap_net_admin+ep"), "{said}");
+    }
+}
