@@ -21,11 +21,14 @@ use crate::{bench, inspect, walk};
     long_about = "Walk a frame from the wire to the guest: network card, driver, skb, virtual \
                   switch, guest. See every step, lose nothing, and know what reached whom.\n\n\
                   Works on capture files (pcap, pcapng, plain or gzip or zstd) without root \
-                  and without any special network card.",
+                  and without any special network card, and on live interfaces of Linux with \
+                  the capabilities that it names.",
     after_long_help = "Start here:\n  \
         framewalk inspect pcaps/practice.pcapng          what is in a capture, on one page\n  \
         framewalk walk pcaps/practice.pcapng             send it through the virtual switch\n  \
-        framewalk inspect FILE --json | jq .             one JSON object per frame\n\n\
+        framewalk inspect FILE --json | jq .             one JSON object per frame\n  \
+        framewalk capture -i mirror0 -w FILE --headers   a mirror port, without the contents\n  \
+        framewalk replay FILE -i veth0                   out again, on time\n\n\
         Exit codes: 0 done; 1 a question was asked and the answer is no; 2 the input or the\n\
         request failed (what could be done is printed); 3 a fault of framewalk itself.\n\
         Data goes to standard output, talk to standard error."
@@ -136,7 +139,8 @@ mod tests {
 
     #[test]
     fn help_is_something_to_learn_from() {
-        for name in ["inspect", "walk", "bench"] {
+        let live: &[&str] = if cfg!(target_os = "linux") { &["capture", "replay"] } else { &[] };
+        for name in ["inspect", "walk", "bench"].iter().chain(live) {
             let mut command = super::command();
             let help = command.find_subcommand_mut(name).unwrap().render_long_help().to_string();
             assert!(help.contains("Examples:"), "{name}");

@@ -374,7 +374,7 @@ impl Look<'_> {
             untriggered: taker.untriggered(),
             interface: self.interface,
             ring: fill,
-            origlen_bytes: taker.origlen_bytes,
+            heard_bytes: taker.heard_bytes,
             talkers: taker.talkers.as_mut().map(|talkers| talkers.top(TALKERS)).unwrap_or_default(),
         };
         drop(taker);

@@ -187,6 +187,7 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
         past_end: 0,
         caplen_bytes: 0,
         origlen_bytes: 0,
+        heard_bytes: 0,
         newest: Instant::now(),
         trigger,
         talkers: view.is_on().then(take::Talkers::default),

@@ -31,6 +31,8 @@ pub(super) struct Taker {
     pub(super) past_end: u64,
     pub(super) caplen_bytes: u64,
     pub(super) origlen_bytes: u64,
+    /// Of all frames that passed the filter, written or not.
+    pub(super) heard_bytes: u64,
     /// When frames came last.
     pub(super) newest: Instant,
     pub(super) trigger: Option<Trigger>,
@@ -45,6 +47,7 @@ impl Taker {
             self.past_end += 1;
             return;
         }
+        self.heard_bytes += u64::from(frame.origlen);
         if let Some(talkers) = &mut self.talkers {
             talkers.count(self.linktype, frame);
         }

@@ -22,7 +22,7 @@ pub(super) struct Shot {
     pub(super) untriggered: u64,
     /// Filled blocks of the receive ring, and all.
     pub(super) ring: Option<(usize, usize)>,
-    pub(super) origlen_bytes: u64,
+    pub(super) heard_bytes: u64,
     /// Who had most bytes since the moment before.
     pub(super) talkers: Vec<(Pair, u64)>,
 }
@@ -77,7 +77,7 @@ fn text(shot: &Shot, last: Option<&Shot>, paint: Paint) -> String {
     let per_second =
         |now: u64, then: u64| (now.saturating_sub(then)) as f64 / since.as_secs_f64().max(0.001);
     let frames = per_second(shot.rx.read, last.map_or(0, |last| last.rx.read));
-    let bits = 8.0 * per_second(shot.origlen_bytes, last.map_or(0, |last| last.origlen_bytes));
+    let bits = 8.0 * per_second(shot.heard_bytes, last.map_or(0, |last| last.heard_bytes));
     let missed = shot.interface.rx_dropped + shot.interface.rx_missed;
     let ring = shot.ring.map(|(filled, all)| format!("   ring {filled}/{all}"));
     let drops = [
@@ -132,7 +132,7 @@ mod tests {
             untriggered: 0,
             interface: LinkCounters::default(),
             ring: Some((3, 64)),
-            origlen_bytes: read * 1000,
+            heard_bytes: read * 1000,
             talkers: vec![(Pair::Mac([2; 6], [3; 6]), 125_000)],
         };
         let quiet = text(&shot(2, 4000, 0), Some(&shot(1, 1000, 0)), Paint::off());
