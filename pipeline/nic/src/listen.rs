@@ -120,6 +120,13 @@ pub enum ListenError {
     },
 }
 
+/// What mends it, where libpcap's words say that someone may not listen.
+#[cfg(feature = "libpcap")]
+fn denied(interface: &str, message: &str) -> Option<ListenError> {
+    let may_not = message.contains("not permitted") || message.contains("ermission");
+    may_not.then(|| ListenError::Packet(PacketError::not_permitted("open libpcap", interface)))
+}
+
 /// Frames of a live interface.
 pub trait Listen: Send + fmt::Debug {
     /// The device, as it was when it was looked at last.

@@ -207,13 +207,15 @@ impl PacketError {
     fn of(interface: &str, (operation, source): Refusal) -> Self {
         let interface = interface.to_owned();
         match source.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES) => {
-                let program = std::env::current_exe()
-                    .map_or_else(|_| "framewalk".to_owned(), |path| path.display().to_string());
-                Self::NotPermitted { operation, interface, program }
-            }
+            Some(libc::EPERM | libc::EACCES) => Self::not_permitted(operation, &interface),
             _ => Self::Io { operation, interface, source },
         }
+    }
+
+    pub(crate) fn not_permitted(operation: &'static str, interface: &str) -> Self {
+        let program = std::env::current_exe()
+            .map_or_else(|_| "framewalk".to_owned(), |path| path.display().to_string());
+        Self::NotPermitted { operation, interface: interface.to_owned(), program }
     }
 }
 

@@ -42,13 +42,16 @@ impl std::fmt::Debug for PcapListener {
 
 pub(super) fn open(interface: &str, config: &Config) -> Result<Vec<Box<dyn Listen>>, ListenError> {
     let failed = |operation| {
-        move |error: pcap::Error| ListenError::Libpcap {
-            operation,
-            interface: interface.to_owned(),
-            message: match error {
+        move |error: pcap::Error| {
+            let message = match error {
                 pcap::Error::PcapError(message) => message,
                 other => other.to_string(),
-            },
+            };
+            super::denied(interface, &message).unwrap_or_else(|| ListenError::Libpcap {
+                operation,
+                interface: interface.to_owned(),
+                message,
+            })
         }
     };
     if config.packet.hardware_time {

@@ -22,7 +22,9 @@ pub(super) fn open(interface: &str, config: &Config) -> Result<Vec<Box<dyn Liste
 #[cfg(feature = "libpcap")]
 fn filter(interface: &str, config: &Config) -> Result<Vec<crate::bpf::Instruction>, ListenError> {
     match &config.filter {
-        Some(expression) => Ok(crate::bpf::compile(interface, expression)?),
+        Some(expression) => crate::bpf::compile(interface, expression).map_err(|error| {
+            super::denied(interface, &error.to_string()).unwrap_or_else(|| error.into())
+        }),
         None => Ok(Vec::new()),
     }
 }
