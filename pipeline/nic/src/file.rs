@@ -28,7 +28,7 @@ impl Ingress {
     }
 
     #[inline]
-    fn port(&self, record_is_ethernet: bool, frame: &[u8]) -> PortId {
+    pub(crate) fn port(&self, record_is_ethernet: bool, frame: &[u8]) -> PortId {
         if !record_is_ethernet || frame.len() < 12 {
             return self.wire;
         }

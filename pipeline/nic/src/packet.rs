@@ -5,15 +5,19 @@
 //! frame. Every frame the socket saw is accounted for:
 //! `seen = read + dropped`, of which `filtered` were refused by the filter.
 
+mod path;
+
 use std::io;
 use std::time::{Duration, Instant};
 
-use skb::LinkType;
+use skb::{BlockArea, LinkType};
 
 use crate::bpf::{self, Instruction};
 use crate::link::{self, Link, LinkError};
 use crate::sys::packet::{Ring, RingSpec, Slot};
 use crate::sys::sock::Refusal;
+
+pub use path::{BLOCK_BYTES, PacketNic, PacketNicError};
 
 /// Largest frame that is kept whole, bytes: the bound of capture files.
 pub const SNAPLEN_MAX: u32 = 262_144;
@@ -235,6 +239,15 @@ pub struct PacketRx {
 impl PacketRx {
     /// Starts to listen: frames are kept from here on.
     pub fn open(interface: &str, config: &Config) -> Result<Self, PacketError> {
+        Self::open_in(interface, config, None)
+    }
+
+    /// The same with a ring that lies in the blocks of a pool, whatever `config` says of its size.
+    fn open_in(
+        interface: &str,
+        config: &Config,
+        area: Option<BlockArea>,
+    ) -> Result<Self, PacketError> {
         let link = link::by_name(interface)?;
         let linktype = match link.hardware {
             ARPHRD_ETHER | ARPHRD_LOOPBACK => LinkType::ETHERNET,
@@ -249,10 +262,15 @@ impl PacketRx {
             bpf::counting(&config.filter, config.snaplen)
         };
         let block_bytes = config.ring_bytes.clamp(1 << 16, 1 << 20).next_power_of_two();
+        let blocks = (config.ring_bytes / block_bytes).clamp(2, 1 << 14);
+        let (block_bytes, blocks) = match &area {
+            Some(area) => (area.block_size(), area.blocks()),
+            None => (block_bytes, blocks),
+        };
         let spec = RingSpec {
             index: link.index,
             block_bytes: block_bytes as u32,
-            blocks: (config.ring_bytes / block_bytes).clamp(2, 1 << 14) as u32,
+            blocks: blocks as u32,
             retire_ms: config.retire.as_millis().clamp(1, 10_000) as u32,
             promiscuous: config.promiscuous,
             // the loopback device shows every frame twice
@@ -261,7 +279,8 @@ impl PacketRx {
             fanout: config.fanout_group.map(|group| (group, libc::PACKET_FANOUT_HASH as u16)),
             filter: &filter,
         };
-        let ring = Ring::open(&spec).map_err(|refused| PacketError::of(interface, refused))?;
+        let ring =
+            Ring::open(&spec, area).map_err(|refused| PacketError::of(interface, refused))?;
         Ok(Self {
             ring,
             config: config.clone(),

@@ -33,7 +33,7 @@ pub use ledger::{Imbalance, Ledger};
 pub use linktype::LinkType;
 pub use mac::MacAddr;
 pub use meta::FrameMeta;
-pub use pool::{Block, BufId, Frags, Pool, PoolConfig, PoolError, Slot, Template};
+pub use pool::{Block, BlockArea, BufId, Frags, Pool, PoolConfig, PoolError, Slot, Template};
 pub use port::{PORTS_MAX, PortId, PortSet};
 pub use ring::Ring;
 pub use skbuff::{BURST_MAX, Burst, InsufficientHeadroom, IpSummed, PktType, RxDesc, Skb};

@@ -105,6 +105,8 @@ reasons! {
         NoBuffer = "no-buffer",
         /// The rx ring was full: the driver did not keep up.
         RingFull = "ring-full",
+        /// The kernel's receive ring was full: frames in use filled it, or nobody came to read.
+        KernelRingFull = "kernel-ring-full",
         /// The frame is longer than a slot of the pool.
         TooLong = "too-long",
         /// The guest's own memory for received frames is full.

@@ -16,7 +16,7 @@ fn a_tag_goes_back_between_addresses_and_type() {
     assert!(!restore_tag(&mut [0; 20], 10, TPID_8021Q, 1), "cut within the addresses");
 }
 
-fn send(interface: &str, frames: &[Vec<u8>]) {
+pub(super) fn send(interface: &str, frames: &[Vec<u8>]) {
     let link = link::by_name(interface).unwrap();
     let mut tx = crate::tx::open(&link, Some(crate::tx::Method::Sendmmsg)).unwrap();
     let frames: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use libc::{c_int, c_uint, sockaddr_ll, tpacket_block_desc, tpacket3_hdr};
+use skb::BlockArea;
 
 use super::sock::{self, Mapping, Refusal};
 use crate::bpf::Instruction;
@@ -65,6 +66,10 @@ pub(crate) struct Ring {
     blocks: usize,
     /// The block that the kernel fills next or has filled.
     next: usize,
+    /// Blocks before it that were taken and not yet given back.
+    taken: usize,
+    /// The pool's blocks that the ring lies in, where it does.
+    area: Option<BlockArea>,
 }
 
 /// `tpacket_stats_v3`, since it was read last.
@@ -94,8 +99,31 @@ fn attach(fd: &OwnedFd, filter: &[Instruction]) -> Result<(), Refusal> {
         .map_err(sock::says("attach the filter"))
 }
 
+/// Maps the ring where the kernel likes, or over the blocks of a pool.
+fn mapped(
+    fd: &OwnedFd,
+    len: usize,
+    area: Option<BlockArea>,
+) -> io::Result<(Mapping, Option<BlockArea>)> {
+    let Some(area) = area else { return Ok((Mapping::of_socket(fd, len, 0)?, None)) };
+    if area.blocks() * area.block_size() != len {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    // SAFETY: an area's bytes are its holder's alone, which is the ring from here on; it stays
+    // mapped as long as the area lives, and the ring keeps both.
+    match unsafe { Mapping::of_socket_within(fd, area.start(), len) } {
+        Ok(map) => Ok((map, Some(area))),
+        Err(error) => {
+            // there may be a hole now, in which something else may be mapped: the mapping around
+            // it must never be undone
+            std::mem::forget(area);
+            Err(error)
+        }
+    }
+}
+
 impl Ring {
-    pub(crate) fn open(spec: &RingSpec<'_>) -> Result<Self, Refusal> {
+    pub(crate) fn open(spec: &RingSpec<'_>, area: Option<BlockArea>) -> Result<Self, Refusal> {
         // protocol 0: nothing arrives before bind() names one, with everything else in place
         let fd = sock::socket(libc::AF_PACKET, libc::SOCK_RAW, 0)
             .map_err(sock::says("open a packet socket"))?;
@@ -124,9 +152,9 @@ impl Ring {
         };
         set(&fd, libc::PACKET_RX_RING, &request, "make the receive ring")?;
         let (block_bytes, blocks) = (spec.block_bytes as usize, spec.blocks as usize);
-        let map = Mapping::of_socket(&fd, block_bytes * blocks, 0)
-            .map_err(sock::says("map the receive ring"))?;
-        let ring = Self { fd, map, block_bytes, blocks, next: 0 };
+        let (map, area) =
+            mapped(&fd, block_bytes * blocks, area).map_err(sock::says("map the receive ring"))?;
+        let ring = Self { fd, map, block_bytes, blocks, next: 0, taken: 0, area };
         if spec.promiscuous {
             ring.promiscuous(spec.index)?;
         }
@@ -171,6 +199,12 @@ impl Ring {
 
     /// Waits for a block. `true`: the socket has an error to tell ([`Self::take_error`]).
     pub(crate) fn wait(&self, timeout: Duration) -> Result<bool, Refusal> {
+        if self.taken > 0 {
+            // poll(2) would return at once: it looks whether the block before the one that is
+            // being filled is ours
+            std::thread::sleep(timeout.min(Duration::from_millis(1)));
+            return Ok(false);
+        }
         let events = libc::POLLIN | libc::POLLERR;
         let mut poll = libc::pollfd { fd: self.fd.as_raw_fd(), events, revents: 0 };
         let ms = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
@@ -229,12 +263,12 @@ impl Ring {
 
     /// The block to be read next is filled.
     pub(crate) fn is_ready(&self) -> bool {
-        self.is_ours(self.next)
+        self.taken < self.blocks && self.is_ours(self.next)
     }
 
     /// The next filled block, if there is one.
     pub(crate) fn block(&mut self) -> Option<Block<'_>> {
-        if !self.is_ours(self.next) {
+        if self.taken > 0 || !self.is_ours(self.next) {
             return None;
         }
         let at = self.next;
@@ -250,6 +284,87 @@ impl Ring {
         let (left, first) = (word(NUM_PKTS), word(FIRST_PKT));
         let status = self.header(at, STATUS);
         Some(Block { bytes, left, at: first.wrapping_sub(BLOCK_HEADER), status })
+    }
+}
+
+/// A filled block that stays with us while frames of it are in use.
+#[derive(Debug, Clone)]
+pub(crate) struct Taken {
+    /// Which block.
+    pub(crate) block: usize,
+    /// Frames not yet handed out.
+    pub(crate) left: usize,
+    /// Where in the block the next one's header is.
+    at: usize,
+}
+
+/// The same ring for frames that stay in use where they lie. Blocks are given back in the order in
+/// which they were taken: the kernel goes round and stops at the first that is not its own.
+impl Ring {
+    /// The next filled block, if there is one.
+    pub(crate) fn take(&mut self) -> Option<Taken> {
+        if !self.is_ready() {
+            return None;
+        }
+        let block = self.next;
+        self.next = (block + 1) % self.blocks;
+        self.taken += 1;
+        let word = |word| self.header(block, word).load(Ordering::Relaxed) as usize;
+        let (left, at) = (word(NUM_PKTS), word(FIRST_PKT));
+        (BLOCK_HEADER..self.block_bytes).contains(&at).then_some(Taken { block, left, at })
+    }
+
+    /// The next frame of a taken block, and where in the block the bytes of its slot end. `None`
+    /// ends the block; what a malformed block still claimed stays in [`Taken::left`].
+    #[inline]
+    pub(crate) fn slot(&mut self, taken: &mut Taken) -> Option<(Slot<'_>, usize)> {
+        if taken.left == 0 || taken.block >= self.blocks || taken.at >= self.block_bytes {
+            return None;
+        }
+        // SAFETY: within the mapping, which lives as long as `self`. The block is ours: it was
+        // taken and not given back. Frames in use lie before `at`, which never goes back and
+        // steps over each frame whole (checked below), and the block's header does too; so
+        // nothing else names these bytes, and `&mut self` keeps us from naming them twice.
+        let bytes = unsafe {
+            let block = self.map.start().as_ptr().add(taken.block * self.block_bytes);
+            std::slice::from_raw_parts_mut(block.add(taken.at), self.block_bytes - taken.at)
+        };
+        let begin = taken.at;
+        let (step, slot) = slot_at(bytes, 0)?;
+        let slot = slot?;
+        let end = HEADER + slot.bytes.len();
+        // the last frame of a block has no next one
+        if taken.left > 1 && step < end {
+            return None;
+        }
+        taken.left -= 1;
+        taken.at += step.max(end);
+        Some((slot, begin + end))
+    }
+
+    /// Blocks taken and not given back.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken
+    }
+
+    /// The block that was taken first of those.
+    pub(crate) fn oldest(&self) -> usize {
+        (self.next + self.blocks - self.taken) % self.blocks
+    }
+
+    /// Gives that block back to the kernel. No frame of it may be in use.
+    pub(crate) fn give_back(&mut self) {
+        if self.taken > 0 {
+            let status = self.header(self.oldest(), STATUS);
+            // what we read and wrote comes before
+            status.store(libc::TP_STATUS_KERNEL, Ordering::Release);
+            self.taken -= 1;
+        }
+    }
+
+    /// The pool's blocks that the ring lies in.
+    pub(crate) fn area(&self) -> Option<&BlockArea> {
+        self.area.as_ref()
     }
 }
 
@@ -305,35 +420,42 @@ impl Block<'_> {
         if self.left == 0 {
             return None;
         }
-        let header = self.bytes.get(self.at..)?.first_chunk::<{ libc::TPACKET3_HDRLEN }>()?;
-        let step = word(header, 0)? as usize;
-        let (seconds, nanoseconds) = (word(header, 4)?, word(header, 8)?);
-        let (caplen, origlen) = (word(header, 12)? as usize, word(header, 16)?);
-        let (status, mac) = (word(header, 20)?, usize::from(half(header, 24)?));
-        let (vlan_tci, vlan_tpid) = (word(header, 32)? as u16, half(header, 36)?);
-        // sockaddr_ll follows the header: family 2, protocol 2, ifindex 4, hatype 2, pkttype
-        let packet_type = header[HEADER + 10];
-        let start = self.at + HEADER;
-        let end = self.at.checked_add(mac)?.checked_add(caplen)?;
-        if mac < FRAME_MIN_OFFSET {
-            return None;
-        }
-        let data = mac - HEADER;
+        let (step, slot) = slot_at(self.bytes, self.at)?;
         self.left -= 1;
         self.at += step;
-        let bytes = self.bytes.get_mut(start..end)?;
-        Some(Slot {
-            bytes,
-            data,
-            origlen,
-            seconds,
-            nanoseconds,
-            status,
-            vlan_tci,
-            vlan_tpid,
-            packet_type,
-        })
+        slot
     }
+}
+
+/// The frame whose header is at `at`, if it lies within `bytes`, and how far from there the next
+/// one's is; `None` where there can be no header.
+#[inline]
+fn slot_at(bytes: &mut [u8], at: usize) -> Option<(usize, Option<Slot<'_>>)> {
+    let header = bytes.get(at..)?.first_chunk::<{ libc::TPACKET3_HDRLEN }>()?;
+    let step = word(header, 0)? as usize;
+    let (seconds, nanoseconds) = (word(header, 4)?, word(header, 8)?);
+    let (caplen, origlen) = (word(header, 12)? as usize, word(header, 16)?);
+    let (status, mac) = (word(header, 20)?, usize::from(half(header, 24)?));
+    let (vlan_tci, vlan_tpid) = (word(header, 32)? as u16, half(header, 36)?);
+    // sockaddr_ll follows the header: family 2, protocol 2, ifindex 4, hatype 2, pkttype
+    let packet_type = header[HEADER + 10];
+    let start = at + HEADER;
+    let end = at.checked_add(mac)?.checked_add(caplen)?;
+    if mac < FRAME_MIN_OFFSET {
+        return None;
+    }
+    let slot = bytes.get_mut(start..end).map(|bytes| Slot {
+        bytes,
+        data: mac - HEADER,
+        origlen,
+        seconds,
+        nanoseconds,
+        status,
+        vlan_tci,
+        vlan_tpid,
+        packet_type,
+    });
+    Some((step, slot))
 }
 
 impl Drop for Block<'_> {

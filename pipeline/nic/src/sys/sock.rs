@@ -238,11 +238,13 @@ pub(super) fn unsent_bytes(fd: &OwnedFd) -> u64 {
     if done < 0 { 0 } else { u64::try_from(bytes).unwrap_or(0) }
 }
 
-/// Memory shared with the kernel; unmapped when dropped.
+/// Memory shared with the kernel; unmapped when dropped, unless it lies in somebody else's.
 #[derive(Debug)]
 pub(super) struct Mapping {
     at: NonNull<u8>,
     len: usize,
+    /// Another mapping around it goes with its owner, and this with it.
+    within: bool,
 }
 
 // SAFETY: memory of the process, bound to no thread; the owner decides who reaches it.
@@ -252,6 +254,27 @@ impl Mapping {
     /// `len` bytes of the socket's at `offset`, readable and writable, all there from the start.
     pub(super) fn of_socket(fd: &OwnedFd, len: usize, offset: i64) -> io::Result<Self> {
         Self::map(len, libc::MAP_SHARED | libc::MAP_POPULATE, fd.as_raw_fd(), offset)
+    }
+
+    /// The same in the place of `len` bytes of a mapping of this process, at a page. After a
+    /// failure nothing may be mapped there any more.
+    ///
+    /// # Safety
+    /// The bytes are the caller's alone, and their mapping outlives this value.
+    pub(super) unsafe fn of_socket_within(
+        fd: &OwnedFd,
+        at: NonNull<u8>,
+        len: usize,
+    ) -> io::Result<Self> {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_SHARED | libc::MAP_POPULATE | libc::MAP_FIXED;
+        let start = at.as_ptr().cast::<c_void>();
+        // SAFETY: replaces bytes that the caller has for itself.
+        let mapped = unsafe { libc::mmap(start, len, access, flags, fd.as_raw_fd(), 0) };
+        if mapped == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Self { at, len, within: true })
     }
 
     /// `len` zero bytes, all there from the start, page-aligned.
@@ -264,7 +287,9 @@ impl Mapping {
         // SAFETY: a new mapping at a place of the kernel's choosing.
         let at = unsafe { libc::mmap(ptr::null_mut(), len, access, flags, fd, offset as _) };
         match NonNull::new(at.cast::<u8>()) {
-            Some(at) if at.as_ptr().cast::<c_void>() != libc::MAP_FAILED => Ok(Self { at, len }),
+            Some(at) if at.as_ptr().cast::<c_void>() != libc::MAP_FAILED => {
+                Ok(Self { at, len, within: false })
+            }
             _ => Err(io::Error::last_os_error()),
         }
     }
@@ -282,6 +307,9 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        if self.within {
+            return;
+        }
         // SAFETY: mapped by `map`, with this length, and reached through this value only.
         unsafe { libc::munmap(self.at.as_ptr().cast(), self.len) };
     }

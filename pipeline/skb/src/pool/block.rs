@@ -6,7 +6,7 @@ use crate::{PortId, RxDesc};
 /// A block in its reader's hands.
 #[derive(Debug)]
 #[must_use = "owns a block: free it when its last record has been handed on"]
-pub struct Block(BufId);
+pub struct Block(pub(super) BufId);
 
 impl Pool {
     /// Takes a free block, or `None` when frames still lie in all of them.
@@ -20,7 +20,7 @@ impl Pool {
     #[inline]
     pub fn block(&self, block: &Block) -> &[u8] {
         let (base, end) = self.bounds(block.0);
-        &self.mem.bytes()[base as usize..end as usize]
+        self.mem.bytes(base as usize..end as usize)
     }
 
     /// The block's bytes to read a file into; `None` while frames lie in it.
@@ -29,7 +29,7 @@ impl Pool {
             return None;
         }
         let (base, end) = self.bounds(block.0);
-        Some(&mut self.mem.bytes_mut()[base as usize..end as usize])
+        Some(self.mem.bytes_mut(base as usize..end as usize))
     }
 
     /// Makes `len` bytes at `offset` of the block a frame, where they lie. `None` if they do not.

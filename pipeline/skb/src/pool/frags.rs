@@ -49,7 +49,7 @@ impl<'a> Iterator for Frags<'a> {
         }
         let frag = &self.pool.frags.entries[self.next as usize - 1];
         self.next = frag.next;
-        Some(&self.pool.mem.bytes()[frag.data as usize..(frag.data + frag.len) as usize])
+        Some(self.pool.mem.bytes(frag.data as usize..(frag.data + frag.len) as usize))
     }
 }
 

@@ -6,9 +6,10 @@
 //! one reference to the buffer its bytes lie in; counts are touched by the owner core only and
 //! are not atomic. A buffer whose count falls to zero goes back to its free list at once.
 //!
-//! The arena needs no `unsafe`: descriptors carry offsets, reading borrows the pool, writing
-//! borrows it mutably and is granted only on an unshared slot ([`Pool::view_mut`]). Everything
-//! else takes a copy-on-write slot ([`Pool::make_writable`]), and the copy is counted.
+//! Descriptors carry offsets, reading borrows the pool, writing borrows it mutably and is granted
+//! only on an unshared slot ([`Pool::view_mut`]). Everything else takes a copy-on-write slot
+//! ([`Pool::make_writable`]), and the copy is counted. `unsafe` is in `mem` alone, behind ranges
+//! that are checked; blocks can be a ring that the kernel writes to ([`Pool::alloc_area`]).
 //!
 //! Slot stride is an odd number of cache lines: frame starts then fall on all cache sets, where a
 //! power-of-two stride would put 4,096 frames on a few dozen of them.
@@ -16,12 +17,14 @@
 // slots, blocks, descriptors and skbs are references that these calls take over: by value
 #![allow(clippy::needless_pass_by_value)]
 
+mod area;
 mod block;
 mod frags;
 mod mem;
 mod tag;
 mod template;
 
+pub use area::BlockArea;
 pub use block::Block;
 use frags::FragTable;
 pub use frags::Frags;
@@ -33,6 +36,8 @@ use crate::{Burst, CopyReason, PortId, RxDesc, Skb};
 use std::num::NonZeroU32;
 
 const LINE: usize = 64;
+/// Blocks begin at a page of any size that machines have.
+const PAGE_MAX: u64 = 64 << 10;
 
 /// Number of a buffer, from 1: the slots, then the blocks.
 ///
@@ -130,7 +135,10 @@ impl Pool {
         let lines = |bytes: usize| bytes.div_ceil(LINE);
         let stride = (lines(config.headroom + config.slot_frame_max) | 1) * LINE;
         let block_size = lines(config.block_size) * LINE;
-        let slot_bytes = stride as u64 * config.slots as u64;
+        let mut slot_bytes = stride as u64 * config.slots as u64;
+        if config.blocks > 0 {
+            slot_bytes = slot_bytes.next_multiple_of(PAGE_MAX);
+        }
         let bytes = slot_bytes + block_size as u64 * config.blocks as u64;
         if bytes > u64::from(u32::MAX) {
             return Err(PoolError::TooLarge { bytes });
@@ -235,7 +243,7 @@ impl Pool {
         }
         let (base, end) = self.bounds(slot.0);
         let start = (base + self.headroom) as usize;
-        Some(&mut self.mem.bytes_mut()[start..end as usize])
+        Some(self.mem.bytes_mut(start..end as usize))
     }
 
     /// Makes the first `len` written bytes of a slot a frame. `None` if longer than the slot.
@@ -275,13 +283,13 @@ impl Pool {
     /// The bytes in view, `data .. tail`. Fragments of a super-frame are in [`frags`](Self::frags).
     #[inline(always)]
     pub fn view(&self, skb: &Skb) -> &[u8] {
-        &self.mem.bytes()[skb.data as usize..skb.tail as usize]
+        self.mem.bytes(skb.data as usize..skb.tail as usize)
     }
 
     /// The frame from its MAC header on, whether or not the header has been pulled.
     #[inline(always)]
     pub fn frame(&self, skb: &Skb) -> &[u8] {
-        &self.mem.bytes()[skb.mac as usize..skb.tail as usize]
+        self.mem.bytes(skb.mac as usize..skb.tail as usize)
     }
 
     /// The Ethernet header of a frame whose skb says that it has one: the skb stage found the
@@ -289,7 +297,7 @@ impl Pool {
     #[inline(always)]
     pub fn mac_header(&self, skb: &Skb) -> Option<&[u8; ETH_HLEN]> {
         let start = skb.mac as usize;
-        self.mem.bytes().get(start..start + ETH_HLEN)?.first_chunk()
+        self.mem.get(start..start + ETH_HLEN)?.first_chunk()
     }
 
     /// The bytes a descriptor names.
@@ -301,7 +309,10 @@ impl Pool {
     /// Asks the cache for the first line of a frame.
     #[inline(always)]
     pub fn prefetch(&self, skb: &Skb) {
-        crate::arch::prefetch(self.mem.bytes(), skb.data as usize);
+        let at = skb.data as usize;
+        if let Some(first) = self.mem.get(at..at + 1) {
+            crate::arch::prefetch(first, 0);
+        }
     }
 
     /// The bytes in view for writing; `None` if they are shared or lie in a block (read-only).
@@ -310,7 +321,7 @@ impl Pool {
         if self.refs(skb.buf) != 1 || !self.is_slot(skb.buf) {
             return None;
         }
-        Some(&mut self.mem.bytes_mut()[skb.data as usize..skb.tail as usize])
+        Some(self.mem.bytes_mut(skb.data as usize..skb.tail as usize))
     }
 
     /// One more reference to the same bytes with a descriptor of its own (`skb_clone`).
@@ -345,7 +356,7 @@ impl Pool {
         let head = self.bounds(slot.0).0;
         let start = head as usize + room;
         let source = skb.mac as usize..skb.tail as usize;
-        self.mem.bytes_mut().copy_within(source, start);
+        self.mem.copy_within(source, start);
         self.copies[reason as usize] += 1;
         let pulled = skb.pulled() as u32;
         let old = skb.buf;

@@ -28,10 +28,10 @@ impl Pool {
         let mut skb = self.writable_frame(skb, TAG_LEN)?;
         let mac = skb.mac;
         let start = mac as usize;
-        let bytes = self.mem.bytes_mut();
-        bytes.copy_within(start..start + MACS_LEN, start - TAG_LEN as usize);
-        bytes[start + 8..start + 10].copy_from_slice(&tpid.to_be_bytes());
-        bytes[start + 10..start + 12].copy_from_slice(&tci.to_be_bytes());
+        self.mem.copy_within(start..start + MACS_LEN, start - TAG_LEN as usize);
+        let tag = self.mem.bytes_mut(start + 8..start + 12);
+        tag[..2].copy_from_slice(&tpid.to_be_bytes());
+        tag[2..].copy_from_slice(&tci.to_be_bytes());
         skb.mac -= TAG_LEN;
         if pulled == 0 {
             skb.data = mac - TAG_LEN;
@@ -58,7 +58,7 @@ impl Pool {
         let pulled = skb.pulled() as u32;
         let mut skb = self.writable_frame(skb, 0)?;
         let start = skb.mac as usize;
-        self.mem.bytes_mut().copy_within(start..start + MACS_LEN, start + TAG_LEN as usize);
+        self.mem.copy_within(start..start + MACS_LEN, start + TAG_LEN as usize);
         skb.mac += TAG_LEN;
         let pulled = if pulled <= ETH_LEN { pulled } else { (pulled - TAG_LEN).max(ETH_LEN) };
         skb.data = skb.mac + pulled;
@@ -82,9 +82,9 @@ impl Pool {
         }
         let mut skb = self.writable_frame(skb, 0)?;
         let at = skb.mac as usize + MACS_LEN;
-        let bytes = self.mem.bytes_mut();
-        bytes[at..at + 2].copy_from_slice(&tpid.to_be_bytes());
-        bytes[at + 2..at + 4].copy_from_slice(&tci.to_be_bytes());
+        let tag = self.mem.bytes_mut(at..at + 4);
+        tag[..2].copy_from_slice(&tpid.to_be_bytes());
+        tag[2..].copy_from_slice(&tci.to_be_bytes());
         skb.vlan_tci = tci;
         Ok(skb)
     }

@@ -168,3 +168,32 @@ proptest! {
         prop_assert_eq!((pool.held(), pool.free_slots()), (0, 4));
     }
 }
+
+#[test]
+fn an_area_is_all_blocks_for_good_and_outlives_the_pool() {
+    let config = PoolConfig { slots: 3, blocks: 2, block_size: 4096, ..PoolConfig::default() };
+    let mut pool = Pool::new(config).unwrap();
+    let block = pool.alloc_block().unwrap();
+    assert!(pool.alloc_area().is_none(), "somebody has a block");
+    pool.free_block(block);
+    let area = pool.alloc_area().unwrap();
+    assert_eq!((area.blocks(), area.block_size(), pool.free_blocks()), (2, 4096, 0));
+    assert_eq!(area.start().as_ptr() as usize % 4096, 0, "at a page");
+    assert!(pool.alloc_block().is_none() && pool.alloc_area().is_none());
+    let other = Pool::new(config).unwrap();
+    assert!(area.is_of(&pool) && !area.is_of(&other));
+    assert!(area.lend(&mut pool, 1, 4000, 97, PortId(0)).is_none(), "beyond the block");
+    assert!(area.lend(&mut pool, 2, 0, 1, PortId(0)).is_none(), "no such block");
+    let desc = area.lend(&mut pool, 1, 100, 60, PortId(4)).unwrap();
+    assert_eq!((area.lent(&pool, 0), area.lent(&pool, 1), pool.held()), (0, 1, 1));
+    assert_eq!((pool.received(&desc).len(), pool.is_slot(desc.buf())), (60, false));
+    let first = pool.received(&desc).as_ptr() as usize;
+    assert_eq!(first, area.start().as_ptr() as usize + 4096 + 100, "where it lies");
+    let skb = pool.build_skb(desc);
+    let skb = pool.make_writable(skb, 0, CopyReason::CopyOnWrite).unwrap();
+    assert!(pool.is_slot(skb.buf()) && area.lent(&pool, 1) == 0, "a copy in a slot");
+    pool.free(skb);
+    assert_eq!((pool.held(), pool.free_blocks()), (0, 0), "the blocks stay the area's");
+    drop(pool);
+    assert_eq!(area.start().as_ptr() as usize % 4096, 0);
+}
