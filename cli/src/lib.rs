@@ -11,6 +11,7 @@ pub mod cli;
 pub mod exit;
 pub mod inspect;
 pub mod json;
+mod keyfile;
 #[cfg(target_os = "linux")]
 pub mod replay;
 pub mod term;

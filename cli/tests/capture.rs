@@ -392,6 +392,34 @@ fn privileged_a_trigger_brings_the_frames_before_it() {
 
 #[test]
 #[ignore = "privileged: makes devices in a network namespace of its own"]
+fn privileged_an_anonymized_capture_holds_no_address_and_no_content() {
+    use testkit::build::{eth, ip4_tcp};
+    let (lab, folder) = (Lab::new(), Folder::new("anonymous"));
+    lab.cable("left", "right", 1500);
+    let secret = b"Patient Erika Mustermann";
+    let frames = vec![eth(0x0800, &ip4_tcp(40_000, 104, secret)); 50];
+    let key = folder.0.join("site.key");
+    let mut files = Vec::new();
+    for round in 0..2 {
+        let live = Live::start(&folder.file(), &["--anonymize", key.to_str().unwrap()]);
+        send(&frames, 50, NO_PAUSE);
+        let (json, code, said) = live.stop();
+        assert_balanced(&json);
+        assert_eq!((count(&json, "/written"), count(&json, "/copies"), code), (50, 1, 0));
+        assert_eq!(said.contains("a new key") || round == 0, round == 0, "{said}");
+        let bytes = std::fs::read(folder.file()).unwrap();
+        for part in [&secret[..8], &frames[0][6..12], &frames[0][26..34]] {
+            assert!(!bytes.windows(part.len()).any(|window| window == part), "{part:02x?}");
+        }
+        let mut reader = Reader::open(folder.file()).unwrap();
+        files.push(reader.next().unwrap().unwrap().data.to_vec());
+    }
+    assert_eq!(files[0], files[1], "the same key, the same addresses");
+    assert_eq!(files[0].len(), frames[0].len());
+}
+
+#[test]
+#[ignore = "privileged: makes devices in a network namespace of its own"]
 fn privileged_every_method_and_compression_writes_every_frame() {
     let (lab, folder) = (Lab::new(), Folder::new("methods"));
     lab.cable("left", "right", 1500);

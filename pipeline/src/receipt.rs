@@ -55,6 +55,11 @@ impl Key {
         Ok(Self(bytes))
     }
 
+    /// Its bytes.
+    pub const fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// As 64 hexadecimal digits.
     pub fn to_hex(&self) -> String {
         hex(&self.0)

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::verify::mark::{Mark, Seed};
+
 /// One frame of a [`Chunk`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
@@ -36,6 +38,8 @@ impl Entry {
 pub struct Chunk {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
+    /// As many as entries, or none.
+    marks: Vec<Mark>,
 }
 
 impl Chunk {
@@ -49,6 +53,21 @@ impl Chunk {
     #[inline]
     pub fn frame(&self, entry: &Entry) -> &[u8] {
         self.bytes.get(entry.range()).unwrap_or_default()
+    }
+
+    /// How its frames are known again: as many as frames, or none.
+    #[inline]
+    pub fn marks(&self) -> &[Mark] {
+        &self.marks
+    }
+
+    /// Marks the frames that have no mark yet, of which the last are of frame `record` of the
+    /// capture.
+    pub fn mark(&mut self, seed: Seed, record: u64) {
+        for entry in &self.entries[self.marks.len().min(self.entries.len())..] {
+            let frame = self.bytes.get(entry.range()).unwrap_or_default();
+            self.marks.push(seed.mark(frame, record));
+        }
     }
 
     /// The frames with their bytes.
@@ -93,6 +112,7 @@ impl Chunk {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.entries.clear();
+        self.marks.clear();
     }
 
     /// Takes over the frames of another.
@@ -100,16 +120,20 @@ impl Chunk {
         self.clear();
         self.bytes.extend_from_slice(&other.bytes);
         self.entries.extend_from_slice(&other.entries);
+        self.marks.extend_from_slice(&other.marks);
     }
 
     /// Bytes of memory it holds.
     pub fn footprint(&self) -> usize {
-        self.bytes.capacity() + self.entries.capacity() * size_of::<Entry>()
+        self.bytes.capacity()
+            + self.entries.capacity() * size_of::<Entry>()
+            + self.marks.capacity() * size_of::<Mark>()
     }
 
     /// Gives memory back that its frames do not need.
     pub fn shrink(&mut self) {
         self.bytes.shrink_to_fit();
         self.entries.shrink_to_fit();
+        self.marks.shrink_to_fit();
     }
 }

@@ -57,6 +57,9 @@ pub enum FeedError {
         /// The bound.
         max: usize,
     },
+    /// Fresh addresses are made while the file is read again.
+    #[error("standard input can be read only once: fresh addresses for each round need a file")]
+    FreshFromPipe,
     /// No thread was to be had for reading.
     #[error("cannot start a thread that reads ahead")]
     Thread(#[source] std::io::Error),
@@ -128,7 +131,12 @@ impl Feed {
         let plain_too_long = reader.compression().is_none()
             && reader.progress().total.is_some_and(|bytes| bytes > options.preload_max as u64);
         let repeat = options.rounds != 1;
-        if !plain_too_long && (!pipe || repeat) {
+        // each round is made ready anew
+        let fresh = repeat && options.prepare.rewrite.fresh;
+        if fresh && pipe {
+            return Err(FeedError::FreshFromPipe);
+        }
+        if !fresh && !plain_too_long && (!pipe || repeat) {
             match load(reader, &options, &mut look) {
                 Ok(feed) => return Ok(feed),
                 Err(TooLong) if pipe => {

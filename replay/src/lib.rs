@@ -14,11 +14,13 @@ pub mod feed;
 pub mod pace;
 pub mod prepare;
 mod report;
+pub mod rewrite;
 #[cfg(target_os = "linux")]
 pub mod run;
 pub mod segment;
 #[cfg(target_os = "linux")]
 pub mod sim;
+pub mod verify;
 
 pub use feed::{Feed, FeedError, FeedOptions};
 pub use pace::{Decimal, Pace};

@@ -7,7 +7,9 @@ use capture::format::NO_TIME;
 use skb::LinkType;
 
 use crate::chunk::Chunk;
+use crate::rewrite::{RewriteOptions, Rewriter};
 use crate::segment::{self, Segmenter};
+use crate::verify::mark::Seed;
 
 /// An Ethernet header: below that there is nothing to address.
 pub const HEADER_BYTES: usize = 14;
@@ -104,6 +106,10 @@ pub struct PrepareOptions {
     pub truncated: Truncated,
     /// Super-frames are cut into what the port's MTU takes.
     pub resegment: bool,
+    /// What is changed in frames before that.
+    pub rewrite: RewriteOptions,
+    /// Frames are marked with this, to be known again.
+    pub seed: Option<Seed>,
 }
 
 /// What became of the frames read.
@@ -144,21 +150,27 @@ impl Prepared {
 pub struct Preparer {
     options: PrepareOptions,
     segmenter: Segmenter,
+    rewriter: Option<Rewriter>,
     scratch: Vec<u8>,
     counts: Prepared,
     /// The counts of the first pass over the capture, once that is over.
     first: Option<Prepared>,
+    /// Frames read in this pass.
+    record: u64,
 }
 
 impl Preparer {
     /// With nothing counted.
     pub fn new(options: PrepareOptions) -> Self {
         Self {
+            rewriter: (!options.rewrite.is_nothing())
+                .then(|| Rewriter::new(options.rewrite.clone())),
             options,
             segmenter: Segmenter::default(),
             scratch: Vec::new(),
             counts: Prepared::default(),
             first: None,
+            record: 0,
         }
     }
 
@@ -170,13 +182,21 @@ impl Preparer {
     /// The same frames will come again: they are counted already.
     pub fn stop_counting(&mut self) {
         self.first.get_or_insert_with(|| self.counts.clone());
+        self.record = 0;
+        if let Some(rewriter) = &mut self.rewriter {
+            rewriter.next_round();
+        }
     }
 
     /// Makes one frame ready at the end of `chunk`, or counts why not.
     pub fn frame(&mut self, frame: &FrameRef<'_>, chunk: &mut Chunk) {
         self.counts.read += 1;
+        self.record += 1;
         if let Err(skip) = self.try_frame(frame, chunk) {
             *self.counts.skipped.entry(skip).or_insert(0) += 1;
+        }
+        if let Some(seed) = self.options.seed {
+            chunk.mark(seed, self.record);
         }
     }
 
@@ -201,7 +221,7 @@ impl Preparer {
         if data.len() < HEADER_BYTES {
             return Err(Skip::TooShort);
         }
-        let plain = missing == 0;
+        let plain = missing == 0 && self.rewriter.is_none();
         if !plain {
             // a length that lies is no reason to take memory for it
             if missing > 0 && whole > spec.mtu as usize + HEADER_BYTES + TAG_BYTES {
@@ -214,6 +234,9 @@ impl Preparer {
                 let piece = left.min(ZEROS.len());
                 self.scratch.extend_from_slice(&ZEROS[..piece]);
                 left -= piece;
+            }
+            if let Some(rewriter) = &mut self.rewriter {
+                rewriter.frame(&mut self.scratch);
             }
             data = &self.scratch;
         }
@@ -255,6 +278,8 @@ mod tests {
             map: PortMap::All,
             truncated: Truncated::Skip,
             resegment: false,
+            rewrite: RewriteOptions::default(),
+            seed: None,
         }
     }
 

@@ -91,7 +91,12 @@ pub struct Report {
 impl Report {
     pub(crate) fn new(ports: usize, timed: bool) -> Self {
         // bounds that are constant and right: never `None` because of them
-        let histogram = || Histogram::new_with_bounds(1, ERROR_MAX_NS, 3).ok();
+        let histogram = || {
+            let mut errors = Histogram::new_with_bounds(1, ERROR_MAX_NS, 3).ok()?;
+            // writes to all of its memory: no frame waits for a page of it
+            errors.reset();
+            Some(errors)
+        };
         Self {
             sent: 0,
             bytes: 0,

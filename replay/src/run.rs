@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::feed::{Feed, Next};
 use crate::pace::{Pace, Schedule};
 use crate::report::{Ended, Report};
+use crate::verify::mark::Mark;
 
 /// Frames handed over in one call at most.
 pub const BURST_MAX: usize = 256;
@@ -21,6 +22,15 @@ const NO_ROOM_NS: u64 = 1_000_000_000;
 const FINISH: Duration = Duration::from_secs(2);
 /// Bursts between two looks at the clock, at top speed.
 const LOOK_EVERY: u32 = 16;
+/// The first frame is due so long after everything is ready, and times count from there.
+pub const LEAD_NS: u64 = 2_000_000;
+/// The last part of it, in which the way out is warmed up.
+const WARM_NS: u64 = 80_000;
+/// How who is late catches up: up to that lateness, gaps are so many quarters of what they should
+/// be. Beyond, everything due goes at once.
+const CATCH_UP: [(u64, u64); 3] = [(100_000, 3), (5_000_000, 2), (20_000_000, 1)];
+/// A call may make up for so much at once: a pace near what a call for each frame reaches.
+const SLACK_NS: u64 = 2_000;
 
 /// When to send, and when to stop.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +52,15 @@ impl Plan {
     }
 }
 
+/// Is told of each frame before it goes.
+pub trait Watch {
+    /// These are about to be handed over. Frames of a feed that makes no marks are not told.
+    fn handing(&mut self, marks: &[Mark]);
+
+    /// Of those told, the one that has `back - 1` behind it was not taken.
+    fn refused(&mut self, back: usize);
+}
+
 /// What other threads may see and do while the sender runs.
 #[derive(Debug, Default)]
 pub struct Control {
@@ -53,8 +72,11 @@ pub struct Control {
 
 /// Sends what `feed` gives by `ports` until it ends, a limit is reached, or someone stops it.
 ///
-/// Frames due at the same time, and those whose time has come while the frame before was sent,
-/// go in one call. A frame is never handed over before its time.
+/// Frames due at the same time go in one call. A frame is never handed over before its time, which
+/// counts from [`LEAD_NS`] after the start. Those that a stall made late do not follow in one heap,
+/// which no recording had and which would drown a small receiver: until the lateness is gone their
+/// gaps are three quarters of what they should be, half after a stall of 0.1 ms, a quarter after
+/// one of 5 ms. From 20 ms on, and at a pace that the machine cannot keep, what is due goes.
 pub fn run(
     feed: &mut Feed,
     ports: &mut [Box<dyn Transmit>],
@@ -62,19 +84,38 @@ pub fn run(
     clock: &mut dyn Clock,
     control: &Control,
 ) -> Report {
+    run_watched(feed, ports, plan, clock, control, None)
+}
+
+/// [`run`], and `watch` is told of each frame.
+pub fn run_watched<'a>(
+    feed: &mut Feed,
+    ports: &'a mut [Box<dyn Transmit>],
+    plan: &Plan,
+    clock: &'a mut dyn Clock,
+    control: &'a Control,
+    watch: Option<&'a mut dyn Watch>,
+) -> Report {
     let timed = plan.pace.is_timed();
+    let report = Report::new(ports.len(), timed);
+    let start_ns = clock.now() + if timed { LEAD_NS } else { 0 };
     let mut sender = Sender {
-        report: Report::new(ports.len(), timed),
+        report,
         schedule: Schedule::new(plan.pace, plan.gap_max_ns),
         frames_left: plan.frames_max.unwrap_or(u64::MAX),
-        duration_max_ns: plan.duration_max_ns.unwrap_or(u64::MAX),
+        end_ns: plan.duration_max_ns.map_or(u64::MAX, |most| start_ns.saturating_add(most)),
+        start_ns,
+        due_before: start_ns,
+        release_ns: start_ns,
         timed,
         last: None,
         until_look: 0,
         ports,
         clock,
         control,
+        watch,
     };
+    sender.warm_up();
     let ended = sender.all(feed);
     let mut report = sender.report;
     report.ended = ended;
@@ -88,7 +129,7 @@ pub fn run(
     for port in sender.ports {
         report.unfinished += port.finish(FINISH);
     }
-    report.elapsed_ns = sender.clock.system_now();
+    report.elapsed_ns = sender.clock.system_now().saturating_sub(sender.start_ns);
     report
 }
 
@@ -96,7 +137,13 @@ struct Sender<'a> {
     report: Report,
     schedule: Schedule,
     frames_left: u64,
-    duration_max_ns: u64,
+    /// No frame goes that is due later.
+    end_ns: u64,
+    /// When the first frame is due, by the clock; all times here are.
+    start_ns: u64,
+    /// When the frame given last by the schedule was due, and when it went or may go.
+    due_before: u64,
+    release_ns: u64,
     timed: bool,
     /// The frame before: when it was handed over and when it was due.
     last: Option<(u64, u64)>,
@@ -104,15 +151,35 @@ struct Sender<'a> {
     ports: &'a mut [Box<dyn Transmit>],
     clock: &'a mut dyn Clock,
     control: &'a Control,
+    watch: Option<&'a mut dyn Watch>,
+}
+
+/// When a frame should go, and when it may.
+#[derive(Clone, Copy)]
+struct Times {
+    due: u64,
+    release: u64,
 }
 
 /// Frames of one call, with their due times.
 struct Burst<'c> {
     frames: ArrayVec<&'c [u8], BURST_MAX>,
     due: ArrayVec<u64, BURST_MAX>,
+    /// As many, or none.
+    marks: &'c [Mark],
 }
 
 impl Sender<'_> {
+    /// Everything that the first frame would have to wait for is done before it is due.
+    fn warm_up(&mut self) {
+        if self.timed {
+            self.clock.wait_until(self.start_ns - WARM_NS, &self.control.stop);
+        }
+        for port in self.ports.iter_mut() {
+            port.warm_up();
+        }
+    }
+
     fn all(&mut self, feed: &mut Feed) -> Ended {
         loop {
             match feed.next(&self.control.stop) {
@@ -134,10 +201,10 @@ impl Sender<'_> {
     /// Sends the frames of a chunk. `Some` ends the replay.
     fn chunk(&mut self, chunk: &Chunk) -> Option<Ended> {
         let entries = chunk.entries();
-        let mut burst = Burst { frames: ArrayVec::new(), due: ArrayVec::new() };
+        let mut burst = Burst { frames: ArrayVec::new(), due: ArrayVec::new(), marks: &[] };
         let mut at = 0;
-        // the due time of entries[at], once it is asked for: the schedule tells it once
-        let mut due_next = None;
+        // the times of entries[at], once they are asked for: the schedule tells them once
+        let mut times_next = None;
         while let Some(entry) = entries.get(at) {
             if self.control.stop.load(Ordering::Relaxed) {
                 return Some(Ended::Stopped);
@@ -145,32 +212,36 @@ impl Sender<'_> {
             if self.frames_left == 0 {
                 return Some(Ended::Frames);
             }
-            let due = due_next.take().unwrap_or_else(|| self.due(entry));
+            let times: Times = times_next.take().unwrap_or_else(|| self.times(entry));
             chunk.prefetch(at);
-            let now = match self.wait(due) {
+            let now = match self.wait(times) {
                 Ok(now) => now,
                 Err(ended) => return Some(ended),
             };
+            // who was held up counts on from there
+            self.release_ns = times.release.max(now.saturating_sub(SLACK_NS));
             burst.frames.clear();
             burst.due.clear();
             burst.frames.push(chunk.frame(entry));
-            burst.due.push(due);
+            burst.due.push(times.due);
             at += 1;
             let room = self.room(entry.port);
             while let Some(next) = entries.get(at) {
                 if burst.frames.len() >= room || next.port != entry.port {
                     break;
                 }
-                let due = self.due(next);
-                if due > now || due > self.duration_max_ns {
-                    due_next = Some(due);
+                let times = self.times(next);
+                if times.release > now || times.due > self.end_ns {
+                    times_next = Some(times);
                     break;
                 }
                 burst.frames.push(chunk.frame(next));
-                burst.due.push(due);
+                burst.due.push(times.due);
                 at += 1;
             }
-            self.frames_left -= burst.frames.len() as u64;
+            let count = burst.frames.len();
+            self.frames_left -= count as u64;
+            burst.marks = chunk.marks().get(at - count..at).unwrap_or_default();
             if let Some(ended) = self.hand_over(usize::from(entry.port), &burst) {
                 return Some(ended);
             }
@@ -179,9 +250,16 @@ impl Sender<'_> {
         None
     }
 
+    /// When the next frame is due, and when it may go if those before it were late.
     #[inline]
-    fn due(&mut self, entry: &Entry) -> u64 {
-        self.schedule.next(entry.time_ns, entry.len())
+    fn times(&mut self, entry: &Entry) -> Times {
+        let due = self.start_ns.saturating_add(self.schedule.next(entry.time_ns, entry.len()));
+        let late = self.release_ns.saturating_sub(self.due_before);
+        let quarters = CATCH_UP.iter().find(|(most, _)| late <= *most).map_or(0, |(_, of)| *of);
+        let gap = (due - self.due_before) / 4 * quarters;
+        let release = due.max(self.release_ns.saturating_add(gap));
+        (self.due_before, self.release_ns) = (due, release);
+        Times { due, release }
     }
 
     /// Frames that may go in one call now.
@@ -191,14 +269,14 @@ impl Sender<'_> {
         burst.clamp(1, BURST_MAX).min(left)
     }
 
-    /// Until the frame is due: the time then.
+    /// Until the frame may go: the time then.
     #[inline]
-    fn wait(&mut self, due: u64) -> Result<u64, Ended> {
+    fn wait(&mut self, times: Times) -> Result<u64, Ended> {
         if !self.timed {
-            if self.duration_max_ns != u64::MAX {
+            if self.end_ns != u64::MAX {
                 if self.until_look == 0 {
                     self.until_look = LOOK_EVERY;
-                    if self.clock.now() >= self.duration_max_ns {
+                    if self.clock.now() >= self.end_ns {
                         return Err(Ended::Seconds);
                     }
                 }
@@ -206,23 +284,26 @@ impl Sender<'_> {
             }
             return Ok(u64::MAX);
         }
-        if due > self.duration_max_ns {
+        if times.due > self.end_ns {
             // the time asked for is waited out, so that rates come out right
-            self.clock.wait_until(self.duration_max_ns, &self.control.stop);
+            self.clock.wait_until(self.end_ns, &self.control.stop);
             return Err(Ended::Seconds);
         }
-        let now = self.clock.wait_until(due, &self.control.stop);
-        if now < due { Err(Ended::Stopped) } else { Ok(now) }
+        let now = self.clock.wait_until(times.release, &self.control.stop);
+        if now < times.release { Err(Ended::Stopped) } else { Ok(now) }
     }
 
     /// Hands a burst over, waiting where there is no room. `Some` ends the replay.
     fn hand_over(&mut self, index: usize, burst: &Burst<'_>) -> Option<Ended> {
         let mut at = 0;
         let mut no_room_since = None;
+        if let Some(watch) = &mut self.watch {
+            watch.handing(burst.marks);
+        }
         while at < burst.frames.len() {
             let now = if self.timed { self.clock.now() } else { 0 };
             let Some(port) = self.ports.get_mut(index) else {
-                self.report.fail("no-such-port", (burst.frames.len() - at) as u64);
+                self.fail(burst, at..burst.frames.len(), "no-such-port");
                 return None;
             };
             let sent = port.send(&burst.frames[at..]);
@@ -241,27 +322,36 @@ impl Sender<'_> {
                     let now = self.clock.now();
                     let since = *no_room_since.get_or_insert(now);
                     if self.control.stop.load(Ordering::Relaxed) {
-                        self.report.fail("stopped", (burst.frames.len() - at) as u64);
+                        self.fail(burst, at..burst.frames.len(), "stopped");
                         return Some(Ended::Stopped);
                     }
                     if now.saturating_sub(since) > NO_ROOM_NS {
-                        self.report.fail(SendError::NoBuffers.cause(), 1);
+                        self.fail(burst, at..at + 1, SendError::NoBuffers.cause());
                         at += 1;
                         no_room_since = None;
                     }
                 }
                 Some(SendError::Gone) => {
-                    let rest = (burst.frames.len() - at) as u64;
-                    self.report.fail(SendError::Gone.cause(), rest);
+                    self.fail(burst, at..burst.frames.len(), SendError::Gone.cause());
                     return Some(Ended::InterfaceGone);
                 }
                 Some(error) => {
-                    self.report.fail(error.cause(), 1);
+                    self.fail(burst, at..at + 1, error.cause());
                     at += 1;
                 }
             }
         }
         None
+    }
+
+    /// Counts frames that were not taken.
+    fn fail(&mut self, burst: &Burst<'_>, frames: std::ops::Range<usize>, cause: &'static str) {
+        self.report.fail(cause, frames.len() as u64);
+        if let Some(watch) = self.watch.as_mut().filter(|_| !burst.marks.is_empty()) {
+            for at in frames {
+                watch.refused(burst.frames.len() - at);
+            }
+        }
     }
 
     /// Counts frames taken at `now`.
@@ -287,7 +377,7 @@ impl Sender<'_> {
             self.last = Some((now, *due));
         }
         if let Some((_, due)) = self.last {
-            self.report.asked_ns = due;
+            self.report.asked_ns = due - self.start_ns;
         }
     }
 }

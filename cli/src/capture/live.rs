@@ -243,7 +243,7 @@ pub(super) fn run(
 ) -> anyhow::Result<Outcome> {
     let Some(first) = listeners.first() else { anyhow::bail!("nothing to listen to") };
     let link = first.link().clone();
-    let (way, copies) = (first.way(), first.copies() + u32::from(taker.trigger.is_some()));
+    let (way, copies) = (first.way(), first.copies() + taker.copies());
     let counts_refused = first.counts_refused();
     let workers = listeners.len();
     let shared = Shared {

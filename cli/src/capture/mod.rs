@@ -65,6 +65,10 @@ pub struct Args {
     /// Keep headers only: each frame is cut after its transport header
     #[arg(long)]
     pub headers: bool,
+    /// Replace addresses and zero contents, the same way each time with the same key; the file is
+    /// made if it is not there
+    #[arg(long, value_name = "KEYFILE")]
+    pub anonymize: Option<PathBuf>,
     /// Keep at most this many bytes of each frame
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(14..=262_144),
         default_value_t = SNAPLEN_MAX)]
@@ -172,6 +176,10 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     let (way, linktype) = (first.way(), first.linktype());
     // before root is given up: locking memory may need it
     let trigger = trigger::prepare(args, linktype)?;
+    let anonymizer = match &args.anonymize {
+        Some(path) => Some(crate::replay::change::anonymizer(path, globals)?),
+        None => None,
+    };
     let heading = heading(args, first.as_ref());
     let dropped_to = privilege::drop_root(&args.write)?;
     let recorder = Recorder::create(plan, heading, live::epoch_ns())?;
@@ -183,6 +191,8 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
         recorder,
         linktype,
         headers: args.headers,
+        anonymizer,
+        scratch: Vec::new(),
         left: conditions.frames,
         past_end: 0,
         caplen_bytes: 0,
@@ -225,6 +235,13 @@ fn heading(args: &Args, rx: &dyn Listen) -> Heading {
     if args.headers {
         comments.push(
             "Frames are cut after their transport header: the content is not in this file."
+                .to_owned(),
+        );
+    }
+    if args.anonymize.is_some() {
+        comments.push(
+            "Addresses are replaced and contents zeroed: the same address is always the same other \
+             one. Ports, sizes and times are as they were."
                 .to_owned(),
         );
     }

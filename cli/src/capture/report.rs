@@ -21,12 +21,20 @@ pub(super) fn announce(
     way: &str,
     workers: usize,
 ) {
-    let what = if args.headers { "headers of frames" } else { "whole frames" };
+    let what = match (args.headers, &args.anonymize) {
+        (true, None) => "headers of frames",
+        (false, None) => "whole frames",
+        (_, Some(_)) => "frames with other addresses and without contents",
+    };
+    let data = match &args.anonymize {
+        None => "that is patient data",
+        Some(_) => "that may still tell who was there and when",
+    };
     let kind =
         if args.file_size.is_some() || args.file_time.is_some() { "a ring" } else { "one file" };
     talk(&format!(
-        "{} holds {what}: on a practice's network that is patient data. Mode 0600, {kind} of at \
-         most {}, kept for {} at most.",
+        "{} holds {what}: on a practice's network {data}. Mode 0600, {kind} of at most {}, kept \
+         for {} at most.",
         recorder.path().display(),
         bytes(args.budget),
         duration(args.keep.as_nanos() as u64),

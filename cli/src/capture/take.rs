@@ -7,6 +7,7 @@ use std::time::Instant;
 use capture::filter::Filter;
 use capture::write::{Held, Pretrigger, Recorder};
 use nic::packet::{Direction, Frame};
+use replay::rewrite::Anonymizer;
 use skb::locate::{L3, headers_len, locate};
 use skb::{LinkType, MacAddr};
 
@@ -26,6 +27,9 @@ pub(super) struct Taker {
     pub(super) linktype: LinkType,
     /// Frames are cut after their transport header.
     pub(super) headers: bool,
+    pub(super) anonymizer: Option<Anonymizer>,
+    /// Where a frame is changed.
+    pub(super) scratch: Vec<u8>,
     /// Frames still wanted.
     pub(super) left: u64,
     pub(super) past_end: u64,
@@ -51,7 +55,14 @@ impl Taker {
         if let Some(talkers) = &mut self.talkers {
             talkers.count(self.linktype, frame);
         }
+        let mut scratch = std::mem::take(&mut self.scratch);
         let mut data = frame.data;
+        if let Some(anonymizer) = &mut self.anonymizer {
+            scratch.clear();
+            scratch.extend_from_slice(data);
+            anonymizer.frame(self.linktype, &mut scratch);
+            data = &scratch;
+        }
         if self.headers {
             data = &data[..headers_len(self.linktype, data)];
         }
@@ -60,10 +71,10 @@ impl Taker {
         let flags = sent | pending;
         let flags = (flags != 0).then_some(flags);
         let held = Held { time_ns: frame.time_ns, origlen: frame.origlen, flags, data };
-        if self.trigger.is_some() && self.held_back(frame, &held) {
-            return;
+        if self.trigger.is_none() || !self.held_back(frame, &held) {
+            self.write(&held);
         }
-        self.write(&held);
+        self.scratch = scratch;
     }
 
     #[inline]
@@ -98,6 +109,11 @@ impl Taker {
         }
         self.trigger = Some(trigger);
         wanted == Wanted::No
+    }
+
+    /// Copies of a frame before it is written.
+    pub(super) fn copies(&self) -> u32 {
+        u32::from(self.trigger.is_some()) + u32::from(self.anonymizer.is_some())
     }
 
     /// Nothing more comes.

@@ -1,7 +1,10 @@
 //! `framewalk replay`: recorded frames out again, on time.
 
+pub(crate) mod change;
+mod place;
 pub mod port;
 mod report;
+mod verify;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -13,13 +16,17 @@ use anyhow::{Context as _, bail};
 use nic::tx::Method;
 use replay::clock::TickClock;
 use replay::prepare::{PrepareOptions, Truncated};
+use replay::rewrite::RewriteOptions;
 use replay::run::{Control, Plan};
+use replay::verify::Verdict;
+use replay::verify::mark::Seed;
 use replay::{Decimal, Ended, Feed, FeedOptions, Pace};
 
 use crate::cli::Globals;
 use crate::exit::Exit;
 use crate::term::{Paint, Progress};
 use crate::walk::stream::parse_size;
+use place::Place;
 use port::{Out, Ports};
 use report::Told;
 
@@ -39,7 +46,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
         Recorded frames in a live network do harm: answers to nobody, addresses in the wrong \
         place, loops. An interface that has an IP address (link-local IPv6 aside), a default \
         route, or a part in a bridge or bond is refused, unless --on-production repeats its \
-        name. The capture's frames hold whatever was recorded, patient data too.",
+        name. The capture's frames hold whatever was recorded, patient data too.\n\n\
+        --verify IFACE listens to the other end, an interface of this machine too, and says which \
+        frames were lost, came twice, late or damaged on the way, and which were not ours; \
+        exit code 1 unless every frame came once, in order, byte for byte.",
     after_long_help = "Examples:\n  \
         framewalk replay morning.pcapng -i veth0                 as recorded\n  \
         framewalk replay morning.pcapng -i veth0 --speed 10      ten times as fast\n  \
@@ -47,6 +57,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
         framewalk replay morning.pcapng -i veth0 --mbps 940 --loop 0 --seconds 60\n  \
         framewalk replay morning.pcapng -i veth0 --topspeed --loop 100\n  \
         framewalk replay two-taps.pcapng -i 0=vethA -i 1=vethB   each tap by a port of its own\n  \
+        framewalk replay morning.pcapng -i vethA -t --loop 50 --verify vethB   does all arrive?\n  \
+        framewalk replay morning.pcapng -i veth0 --map-ip 192.168.1.0/24=10.9.9.0/24 --vlan-push 10\n  \
+        framewalk replay morning.pcapng -i veth0 --anonymize site.key --pps 100\n  \
         zcat old.pcap.gz | framewalk replay - -i veth0 --json | jq .gap_error_ns\n\n\
         A cable to try it on, without harm to any network:\n  \
         sudo ip link add vethA type veth peer name vethB\n  \
@@ -92,6 +105,9 @@ pub struct Args {
     /// Cut TCP super-frames (TSO, GRO) into segments that fit the MTU
     #[arg(long, help_heading = "Which frames")]
     pub resegment: bool,
+    /// What is changed in frames before they go
+    #[command(flatten)]
+    pub change: change::Change,
     /// How to send: af-xdp, sendmmsg, tx-ring [default: the fastest that works]
     #[arg(long, value_name = "METHOD")]
     pub method: Option<Method>,
@@ -104,6 +120,18 @@ pub struct Args {
     /// Exit 1 if any frame was skipped or refused
     #[arg(long)]
     pub fail_on_drop: bool,
+    /// Listen to the far end and tell what was lost, doubled, reordered or damaged on the way
+    #[arg(long, value_name = "IFACE", help_heading = "Verification")]
+    pub verify: Option<String>,
+    /// Wait so many seconds for frames that have not come, after the last one did
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "0.5",
+        requires = "verify",
+        help_heading = "Verification"
+    )]
+    pub verify_wait: Decimal,
 }
 
 impl Args {
@@ -125,13 +153,20 @@ impl Args {
         }
     }
 
-    fn feed_options(&self, ports: &Ports) -> FeedOptions {
+    fn feed_options(
+        &self,
+        ports: &Ports,
+        seed: Option<Seed>,
+        rewrite: RewriteOptions,
+    ) -> FeedOptions {
         FeedOptions {
             prepare: PrepareOptions {
                 ports: ports.specs(),
                 map: ports.map.clone(),
                 truncated: if self.pad { Truncated::Pad } else { Truncated::Skip },
                 resegment: self.resegment,
+                seed,
+                rewrite,
             },
             rounds: self.rounds,
             preload_max: usize::try_from(self.preload).unwrap_or(usize::MAX),
@@ -146,24 +181,42 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     listen(&control.stop)?;
     let total = std::fs::metadata(&args.file).ok().map(|info| info.len());
     let mut loading = Progress::new("reading", total, globals.quiet);
-    let mut feed = Feed::open(&args.file, args.feed_options(&ports), |at| loading.at(at))?;
+    let mut check = verify::Check::of(args, &ports)?;
+    let options = args.feed_options(
+        &ports,
+        check.as_ref().map(verify::Check::seed),
+        args.change.options(globals)?,
+    );
+    let mut feed = Feed::open(&args.file, options, |at| loading.at(at))?;
     loading.clear();
     ports.open(args.method)?;
+    let place = Place::here();
+    if let Some(check) = &mut check {
+        check.listen(&place)?;
+    }
     let preloaded = feed.is_loaded();
     let mut clock = TickClock::new();
     let sent = watched(&control, feed.bytes_total(), globals, || {
+        if args.pace().is_timed() {
+            place.take();
+        }
         clock.restart();
-        replay::run::run(&mut feed, &mut ports.ways, &args.plan(), &mut clock, &control)
+        let watch = check.as_mut().and_then(verify::Check::watch);
+        let (ways, plan) = (&mut ports.ways, args.plan());
+        replay::run::run_watched(&mut feed, ways, &plan, &mut clock, &control, watch)
     });
     let outcome = feed.finish();
-    let told = Told { args, ports: &ports, report: &sent, outcome: &outcome, preloaded };
+    let verified = check.and_then(verify::Check::finish);
+    let verified = verified.as_ref();
+    let told = Told { args, ports: &ports, report: &sent, outcome: &outcome, preloaded, verified };
     print(&told, globals)?;
     finish(args, &told, outcome.damage.as_ref())?;
     if let Some(damage) = outcome.damage {
         return Err(damage.into());
     }
     let lost = outcome.prepared.skipped_total() + sent.failed_total();
-    Ok(if args.fail_on_drop && lost > 0 { Exit::No } else { Exit::Done })
+    let intact = verified.is_none_or(|verified| verified.verdict() == Verdict::Intact);
+    Ok(if !intact || (args.fail_on_drop && lost > 0) { Exit::No } else { Exit::Done })
 }
 
 /// What makes the request one that failed, though a report was printed.

@@ -5,11 +5,12 @@ use std::fmt::{self, Write};
 
 use replay::feed::Outcome;
 use replay::prepare::PortMap;
+use replay::verify::Verified;
 use replay::{LATE_NS, Pace, Report};
 use serde::Serialize;
 
-use super::Args;
 use super::port::Ports;
+use super::{Args, verify};
 use crate::term::{Paint, Role, bits_per_second, bytes, counted, duration, grouped, safe};
 
 /// All that a report is made of.
@@ -19,6 +20,7 @@ pub(super) struct Told<'a> {
     pub(super) report: &'a Report,
     pub(super) outcome: &'a Outcome,
     pub(super) preloaded: bool,
+    pub(super) verified: Option<&'a Verified>,
 }
 
 /// `framewalk.replay/1`. Times are nanoseconds, `mbps` counts 10^6 bits of frame without FCS.
@@ -55,6 +57,7 @@ pub(super) struct Json<'a> {
     gaps_shortened: u64,
     preloaded: bool,
     damage: Option<String>,
+    verify: Option<verify::Json<'a>>,
 }
 
 /// `null` at top speed, where no gap is intended.
@@ -126,6 +129,7 @@ impl<'a> Told<'a> {
             gaps_shortened: report.odd.shortened,
             preloaded: self.preloaded,
             damage: outcome.damage.as_ref().map(ToString::to_string),
+            verify: self.verified.zip(self.args.verify.as_deref()).map(verify::json),
         }
     }
 
@@ -196,7 +200,11 @@ impl<'a> Told<'a> {
         if report.drift_ns.is_some() {
             fact("late", self.late_text())?;
         }
-        self.losses(out, paint)
+        self.losses(out, paint)?;
+        match self.verified.zip(self.args.verify.as_deref()) {
+            Some((verified, interface)) => verify::text(out, paint, verified, interface),
+            None => Ok(()),
+        }
     }
 
     fn asked_text(&self) -> String {

@@ -21,6 +21,7 @@ use skb::trace::{NoTrace, Tracer};
 
 use crate::cli::Globals;
 use crate::exit::Exit;
+use crate::keyfile;
 use crate::term::{Paint, Progress};
 use export::StageExport;
 use plan::{LiveGuest, Plan, SwitchKind};
@@ -166,7 +167,7 @@ struct Receipt(Option<(PathBuf, Option<Key>, CaptureFacts)>);
 impl Receipt {
     fn prepare(args: &Args, file: &Path, globals: &Globals) -> anyhow::Result<Self> {
         let Some(path) = &args.receipt else { return Ok(Self(None)) };
-        let key = args.key.as_ref().map(|key| receipt::read_or_make_key(key, globals));
+        let key = args.key.as_ref().map(|key| keyfile::read_or_make(key, "receipt verify needs it", globals));
         Ok(Self(Some((path.clone(), key.transpose()?, receipt::capture_facts(file)?))))
     }
 

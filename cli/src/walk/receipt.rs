@@ -2,7 +2,7 @@
 //! [`pipeline::receipt`].
 
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -17,6 +17,7 @@ use skb::trace::Tracer;
 use super::report::ledger_json;
 use crate::cli::Globals;
 use crate::exit::Exit;
+use crate::keyfile;
 use crate::term::Paint;
 
 /// Look at an isolation receipt
@@ -55,7 +56,7 @@ const RECEIPT_BYTES_MAX: u64 = 16 << 20;
 pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     let What::Verify { file, key } = &args.what;
     let name = file.display();
-    let key = read_key(key)?;
+    let key = keyfile::read(key)?;
     let mut text = String::new();
     let opened = File::open(file).with_context(|| format!("open {name}"))?;
     let read = opened.take(RECEIPT_BYTES_MAX + 1).read_to_string(&mut text);
@@ -101,51 +102,6 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     stdout.write_all(out.as_bytes())?;
     stdout.flush()?;
     Ok(if holds { Exit::Done } else { Exit::No })
-}
-
-/// Reads a key, which nobody but its owner may be able to read.
-pub fn read_key(path: &Path) -> anyhow::Result<Key> {
-    let name = path.display();
-    let file = File::open(path).with_context(|| format!("open the key {name}"))?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let mode = file.metadata()?.mode() & 0o777;
-        if mode & 0o077 != 0 {
-            bail!("the key {name} has mode {mode:04o}: others can read it; chmod 600 {name}");
-        }
-    }
-    let mut text = String::new();
-    let mut limited = file.take(1024);
-    limited.read_to_string(&mut text).with_context(|| format!("read {name}"))?;
-    Key::from_hex(&text).with_context(|| format!("{name}"))
-}
-
-/// The key for sealing: the file's, or a new one written there with mode 0600.
-pub fn read_or_make_key(path: &Path, globals: &Globals) -> anyhow::Result<Key> {
-    if path.exists() {
-        return read_key(path);
-    }
-    let name = path.display();
-    let mut bytes = [0; 32];
-    let random = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
-    random.context("no random bytes for a new key: /dev/urandom")?;
-    let key = Key::new(bytes);
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    let mut file = options.open(path).with_context(|| format!("create the key {name}"))?;
-    writeln!(file, "{}", key.to_hex()).with_context(|| format!("write {name}"))?;
-    if !globals.quiet {
-        super::talk(&format!(
-            "a new key is in {name} (mode 0600): keep it, receipt verify needs it"
-        ));
-    }
-    Ok(key)
 }
 
 /// What identifies the capture.

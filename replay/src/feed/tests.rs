@@ -12,6 +12,8 @@ fn options(rounds: u64, preload_max: usize) -> FeedOptions {
         map: PortMap::All,
         truncated: Truncated::Skip,
         resegment: false,
+        seed: None,
+        rewrite: crate::rewrite::RewriteOptions::default(),
     };
     FeedOptions { prepare, rounds, preload_max }
 }
@@ -102,4 +104,32 @@ fn no_frames_are_no_endless_loop() {
         assert_eq!(take(&mut feed, usize::MAX), [None; 0]);
     }
     std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn each_round_has_fresh_addresses_if_they_are_wanted() {
+    use testkit::build::{eth, ip4_udp};
+    let path = std::env::temp_dir().join(format!("framewalk-fresh-{}.pcap", std::process::id()));
+    let frame = eth(0x0800, &ip4_udp(1, 2, b"x"));
+    std::fs::write(
+        &path,
+        testkit::build::pcap(skb::LinkType::ETHERNET, std::slice::from_ref(&frame)),
+    )
+    .unwrap();
+    let mut options = options(3, 1 << 20);
+    options.prepare.rewrite.fresh = true;
+    let mut feed = Feed::open(&path, options, |_| {}).unwrap();
+    assert!(!feed.is_loaded());
+    let (mut sent, stop) = (Vec::new(), AtomicBool::new(false));
+    loop {
+        match feed.next(&stop) {
+            Next::Frames(chunk) => sent.extend(chunk.frames().map(|(_, bytes)| bytes.to_vec())),
+            Next::Round => {}
+            Next::End => break,
+        }
+    }
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!((sent.len(), &sent[0]), (3, &frame));
+    assert!(sent[0] != sent[1] && sent[1] != sent[2] && sent[0] != sent[2]);
+    assert_eq!(feed.finish().prepared.read, 1, "the file's frames, each once");
 }

@@ -46,20 +46,53 @@ fn frames_of_one_moment_go_in_one_call_and_others_at_their_own() {
     assert_eq!(calls, [vec![0, 1, 2], vec![3, 4], vec![5]]);
     assert_eq!((report.sent, report.bytes, report.late), (6, 360, 0));
     assert_eq!(report.gap_error_ns(), Some(crate::GapError { p50: 0, p99: 0, p999: 0, max: 0 }));
-    assert_eq!((clock.now_ns, report.drift_ns, report.asked_ns), (15_000, Some(0), 15_000));
+    assert_eq!((clock.now_ns, report.drift_ns), (LEAD_NS + 15_000, Some(0)));
+    assert_eq!((report.asked_ns, report.elapsed_ns), (15_000, 15_000));
     assert_eq!((report.ended, report.odd.untimed), (Ended::File, 1));
 }
 
 #[test]
-fn who_oversleeps_sends_what_is_due_and_is_on_time_again() {
-    let times: Vec<i64> = (0..10).map(|i| i * 10_000).collect();
-    let oversleep_ns = [0, 35_000].into();
+fn who_oversleeps_catches_up_without_a_heap() {
+    let times: Vec<i64> = (0..20).map(|i| i * 10_000).collect();
+    let oversleep_ns = [0, 0, 35_000].into();
     let mut clock = SimClock { oversleep_ns, ..SimClock::default() };
     let (report, calls) = send(vec![chunk(&times)], 1, SimPort::new(64), &recorded(), &mut clock);
-    assert_eq!(calls, [vec![0], vec![1], vec![2, 3, 4, 5], vec![6], vec![7], vec![8], vec![9]]);
-    // frame 2 is late by 35 µs, 3 by 25, 4 by 15, 5 by 5
-    assert_eq!((report.late, report.late_max_ns, report.drift_ns), (2, 35_000, Some(0)));
-    assert_eq!(report.gap_error_ns().map(|e| e.max / 100), Some(350));
+    assert_eq!(calls.len(), 20, "one by one");
+    // frame 1 is late by 35 µs, the next by 4.5 µs less, and each after it by 2.5 µs less
+    assert_eq!((report.late, report.late_max_ns, report.drift_ns), (6, 35_000, Some(0)));
+    let errors = report.gap_error_ns().unwrap();
+    assert_eq!((errors.p50 / 10, errors.max / 100), (250, 350));
+}
+
+#[test]
+fn after_a_long_stall_lateness_goes_fast_and_after_a_longer_one_at_once() {
+    let times: Vec<i64> = (0..6_000).map(|i| i * 10_000).collect();
+    let stalled = |stall: u64| {
+        let oversleep_ns = [0, 0, stall].into();
+        let mut clock = SimClock { oversleep_ns, ..SimClock::default() };
+        let port = SimPort::new(64);
+        let (report, calls) = send(vec![chunk(&times)], 1, port, &recorded(), &mut clock);
+        assert_eq!((report.sent, report.drift_ns), (6_000, Some(0)));
+        (report, calls)
+    };
+    let (report, calls) = stalled(8_000_000);
+    assert_eq!(calls.len(), 6_000);
+    // 3 ms at 7.5 µs a frame, 4.9 ms at 5 µs, 80 µs at 2.5 µs
+    assert!((1_405..=1_418).contains(&report.late), "{}", report.late);
+    let (_, calls) = stalled(22_000_000);
+    assert_eq!(calls[2].len(), 64, "more than 20 ms late");
+    assert!(calls[10..].iter().all(|call| call.len() == 1));
+}
+
+#[test]
+fn a_pace_that_cannot_be_kept_makes_bursts() {
+    let plan = Plan::new(Pace::Pps(Decimal::whole(1_000_000).unwrap()));
+    let mut clock = SimClock { look_ns: 2_500, ..SimClock::default() };
+    let chunks = vec![chunk(&[0; 100])];
+    let (report, calls) = send(chunks, 1_000, SimPort::new(64), &plan, &mut clock);
+    assert_eq!(report.sent, 100_000);
+    assert!(calls.len() < 45_000, "{} calls", calls.len());
+    assert!(report.late_max_ns < 1_000_000, "{}", report.late_max_ns);
 }
 
 #[test]
@@ -69,7 +102,7 @@ fn rates_are_kept_over_rounds_and_chunks() {
     let chunks = vec![chunk(&[9, 1, 7]), chunk(&[NO_TIME])];
     let (report, calls) = send(chunks, 250, SimPort::new(1), &plan, &mut clock);
     assert_eq!((report.sent, calls.len(), report.rounds), (1000, 1000, 250));
-    assert_eq!((clock.now_ns, report.asked_ns), (333_000_000_000, 333_000_000_000));
+    assert_eq!((report.elapsed_ns, report.asked_ns), (333_000_000_000, 333_000_000_000));
 }
 
 #[test]
@@ -82,8 +115,8 @@ fn limits_end_it_and_are_named() {
     let plan = Plan { duration_max_ns: Some(4_500), ..recorded() };
     let mut clock = SimClock::default();
     let (report, _) = send(chunks.clone(), 0, SimPort::new(64), &plan, &mut clock);
-    assert_eq!((report.sent, report.ended, clock.now_ns), (5, Ended::Seconds, 4_500));
-    let mut clock = SimClock { stop_at_ns: Some(7_000), ..SimClock::default() };
+    assert_eq!((report.sent, report.ended, report.elapsed_ns), (5, Ended::Seconds, 4_500));
+    let mut clock = SimClock { stop_at_ns: Some(LEAD_NS + 7_000), ..SimClock::default() };
     let (report, _) = send(chunks.clone(), 0, SimPort::new(64), &recorded(), &mut clock);
     assert_eq!((report.sent, report.ended), (8, Ended::Stopped));
     let plan = Plan { frames_max: Some(1000), ..Plan::new(Pace::Top) };
