@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::link::Link;
 use crate::sys::send::PacketSender;
-use crate::sys::sock::Refusal;
+use crate::sys::sock::{self, Refusal};
 use crate::sys::tx_ring::TxRing;
 use crate::sys::xsk::XskSender;
 
@@ -127,6 +127,10 @@ pub trait Transmit: fmt::Debug + Send {
 
     /// The most frames that one system call hands over: bursts of this size are the cheapest.
     fn burst_max(&self) -> usize;
+
+    /// Goes the way of a frame without one as far as the kernel lets it, so that the first does
+    /// not wait for memory and caches.
+    fn warm_up(&mut self) {}
 
     /// Hands `frames` (each from the destination MAC on, without FCS) to the kernel in order, now.
     ///
@@ -258,6 +262,12 @@ pub fn setcap_command() -> String {
         format!("'{}'", program.replace('\'', r"'\''"))
     };
     format!("sudo setcap cap_net_raw,cap_net_admin,cap_bpf+ep {quoted}")
+}
+
+/// Lets the calling thread run before others, as a sender that must be on time wants it: nice
+/// level -10 (`sched(7)`). Needs `cap_sys_nice`.
+pub fn prefer_this_thread() -> io::Result<()> {
+    sock::prefer_thread()
 }
 
 /// An open way out, and how it was chosen.

@@ -23,7 +23,7 @@ const RETIRE: Duration = Duration::from_millis(50);
 /// Time between two looks at the log when nothing comes.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// No verification waits longer after the last frame, whatever else comes.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_mins(1);
 /// How long frames that are in the receive ring already may take.
 const DRAIN: Duration = Duration::from_secs(2);
 /// An Ethernet header and two tags: what a frame has beyond the MTU.

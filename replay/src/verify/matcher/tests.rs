@@ -60,7 +60,9 @@ fn verify(window: usize, frames: &[Vec<u8>], came: &[Vec<u8>]) -> Findings {
     for (frame, record) in frames.iter().zip(1..) {
         matcher.sent(SEED.mark(frame, record));
     }
-    came.iter().for_each(|frame| matcher.received(frame));
+    for frame in came {
+        matcher.received(frame);
+    }
     matcher.finish()
 }
 
@@ -106,11 +108,17 @@ fn copies_of_the_same_bytes_are_counted() {
 fn what_was_not_taken_is_not_awaited() {
     let frames = vec![vec![9; 64]; 10];
     let mut matcher = Matcher::new(SEED);
-    frames.iter().for_each(|frame| matcher.sent(SEED.mark(frame, 1)));
-    (4..8).for_each(|number| matcher.refused(number));
+    for frame in &frames {
+        matcher.sent(SEED.mark(frame, 1));
+    }
+    for number in 4..8 {
+        matcher.refused(number);
+    }
     matcher.refused(99);
     assert_eq!(matcher.awaited(), 6);
-    frames[..6].iter().for_each(|frame| matcher.received(frame));
+    for frame in &frames[..6] {
+        matcher.received(frame);
+    }
     assert_eq!(matcher.awaited(), 0);
     matcher.received(&frames[0]);
     let found = matcher.finish();
@@ -121,7 +129,9 @@ fn what_was_not_taken_is_not_awaited() {
 fn a_box_that_changes_every_frame_corrupts_and_loses_none() {
     let frames = numbered(5_000, |n| 60 + n as usize % 900);
     let mut came = frames.clone();
-    came.iter_mut().for_each(|frame| frame[..12].fill(3));
+    for frame in &mut came {
+        frame[..12].fill(3);
+    }
     let found = verify(WINDOW, &frames, &came);
     assert_eq!((found.sent, found.received, found.foreign), (5_000, 0, 0));
     assert_eq!((found.corrupted, found.lost), (5_000, 0));
@@ -189,9 +199,15 @@ proptest! {
         window in 1..70_usize,
     ) {
         let mut matcher = Matcher::with_window(SEED, window);
-        sent.iter().for_each(|frame| matcher.sent(SEED.mark(frame, 1)));
-        refused.iter().for_each(|number| matcher.refused(*number));
-        came.iter().for_each(|frame| matcher.received(frame));
+        for frame in &sent {
+            matcher.sent(SEED.mark(frame, 1));
+        }
+        for number in &refused {
+            matcher.refused(*number);
+        }
+        for frame in &came {
+            matcher.received(frame);
+        }
         let found = matcher.finish();
         prop_assert_eq!(found.sent, found.received + found.lost + found.corrupted);
         let all = found.received + found.corrupted + found.duplicated + found.foreign;

@@ -275,6 +275,20 @@ impl Transmit for XskSender {
         BURST
     }
 
+    fn warm_up(&mut self) {
+        for &slot in &self.free {
+            self.xsk.umem.write(slot, &[0; 64]);
+        }
+        for _ in 0..8 {
+            self.reap();
+            // an empty ring: whatever it says, no frame is concerned
+            let _ = self.xsk.kick_tx();
+        }
+        if let Some(beside) = &mut self.beside {
+            beside.warm_up();
+        }
+    }
+
     fn send(&mut self, frames: &[&[u8]]) -> Sent {
         let (fits, outside) = self.bounds.leading(frames);
         let slot_bytes = self.xsk.umem.slot_bytes();
