@@ -1,8 +1,14 @@
 //! `framewalk bench`: how fast this machine is, measured now, with the spread and the peers.
 
+#[cfg(target_os = "linux")]
+mod capture;
 mod growth;
+#[cfg(target_os = "linux")]
+mod net;
 mod print;
 mod process;
+#[cfg(target_os = "linux")]
+mod replay;
 
 use crate::cli::Globals;
 use crate::exit::Exit;
@@ -19,7 +25,9 @@ use std::path::{Path, PathBuf};
     after_long_help = "Examples:\n  \
         framewalk bench path                       the five stages in memory, one core\n  \
         framewalk bench inspect big.pcap           decoding, on your own capture\n  \
-        framewalk bench inspect big.pcap --json    the same as JSON Lines"
+        framewalk bench inspect big.pcap --json    the same as JSON Lines\n  \
+        sudo framewalk bench replay                frames out: full speed, and on time\n  \
+        sudo framewalk bench capture               frames in, to disk, without loss"
 )]
 pub struct Args {
     /// What to measure
@@ -49,6 +57,52 @@ pub enum What {
               value_parser = clap::value_parser!(u64).range(1..=100))]
         runs: u64,
     },
+    /// Sending: full speed, and how true the gaps are, beside tcpreplay and a bare sender (root)
+    ///
+    /// Makes a network namespace with a cable of its own, where nobody else hears it, and takes
+    /// both away again. The sender has one core, what receives has another.
+    #[cfg(target_os = "linux")]
+    Replay {
+        /// A capture whose first seconds are sent in recorded time as well
+        file: Option<PathBuf>,
+        /// Beside trafgen and netsniff-ng as well, which on some kernels cannot be stopped for
+        /// minutes
+        #[arg(long)]
+        ring_peers: bool,
+        /// How long to measure
+        #[command(flatten)]
+        timing: NetTiming,
+    },
+    /// Capturing: to disk without loss, and processor time per frame, beside tcpdump and others
+    /// (root)
+    ///
+    /// Makes a network namespace with a cable of its own and files of up to a sixteenth of the free
+    /// memory in the folder for temporary files, and takes all away again.
+    #[cfg(target_os = "linux")]
+    Capture {
+        /// How long to measure
+        #[command(flatten)]
+        timing: NetTiming,
+    },
+}
+
+/// How long to measure on a cable.
+#[cfg(target_os = "linux")]
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct NetTiming {
+    /// How long
+    #[command(flatten)]
+    pub timing: Timing,
+    /// One run of a fifth of a second each: shows that it works, not how fast
+    #[arg(long, conflicts_with_all = ["runs", "seconds"])]
+    pub quick: bool,
+}
+
+#[cfg(target_os = "linux")]
+impl NetTiming {
+    fn timing(self) -> Timing {
+        if self.quick { Timing { runs: 1, seconds: 0.2 } } else { self.timing }
+    }
 }
 
 /// How long to measure.
@@ -74,6 +128,13 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
                 out.row(&row)?;
             }
         }
+        #[cfg(target_os = "linux")]
+        What::Replay { file, ring_peers, timing } => {
+            let timing = timing.timing();
+            replay::run(file.as_deref(), timing, *ring_peers, globals.quiet, &mut out)?;
+        }
+        #[cfg(target_os = "linux")]
+        What::Capture { timing } => capture::run(timing.timing(), globals.quiet, &mut out)?,
     }
     Ok(Exit::Done)
 }

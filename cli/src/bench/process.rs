@@ -144,7 +144,7 @@ fn cases(file: &Path, frames: u64) -> anyhow::Result<Vec<Case>> {
 }
 
 /// What follows `prefix` on the first line that `program flag` prints; `None` if it is not there.
-fn version(program: &str, flag: &str, prefix: &str) -> Option<String> {
+pub(super) fn version(program: &str, flag: &str, prefix: &str) -> Option<String> {
     let output = Command::new(program).arg(flag).stdin(Stdio::null()).output().ok()?;
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text);

@@ -1,6 +1,7 @@
 //! Sockets of the kernel, behind safe types: the one place of this crate where `unsafe` may stand.
 #![allow(unsafe_code)]
 
+pub mod child;
 pub(crate) mod packet;
 #[cfg(test)]
 pub(crate) mod plain;
