@@ -9,7 +9,8 @@
 //! | IPv4 and IPv6 address | prefix-preserving (Crypto-PAn: Xu, Fan, Ammar, Moon, ICNP 2002); private, link-local and shared ranges keep their prefix, so that nothing private becomes public or the other way around; loopback, multicast, broadcast and 0 stay |
 //! | ports, TCP flags, sequence numbers, lengths, times, VLAN tags | stay |
 //! | IPv4 options, bodies of IPv6 extension headers | zeroed (IPv4: no-operation, RFC 791 3.1), fragment headers stay |
-//! | ARP, neighbour solicitation and advertisement | their addresses as above |
+//! | ARP, router and neighbour messages of ICMPv6 | their addresses as above; options keep their kind and length |
+//! | IGMP | the group stays, records are zeroed |
 //! | everything after the transport header, other ICMP, other protocols | zeroed |
 //! | checksums | made anew for what is there now; 0 in fragments, whose sum covers what is elsewhere |
 //!
@@ -24,7 +25,7 @@ use aes::cipher::{BlockEncrypt, KeyInit};
 use skb::LinkType;
 use skb::locate::{L3, is_vlan_tpid, locate};
 
-use super::sum::{self, ICMP, ICMPV6, Ip, Missing, SCTP, TCP, UDP};
+use super::sum::{self, ICMP, ICMPV6, IGMP, Ip, Missing, SCTP, TCP, UDP};
 
 /// Addresses remembered, which saves their encryption; then forgotten all at once.
 const KNOWN_MAX: usize = 1 << 16;
@@ -142,7 +143,13 @@ impl Anonymizer {
             (TCP, _, Some(offset)) => usize::from(offset >> 4) * 4,
             (UDP, ..) => 8,
             (SCTP, ..) => 12,
-            (ICMPV6, Some(135 | 136), _) => self.neighbour(frame, l4),
+            (ICMPV6, Some(133..=136), _) => self.neighbour(frame, l4),
+            (IGMP, Some(0x22), _) => {
+                // no group records: RFC 3376 4.2
+                wipe(frame, l4 + 6..);
+                8
+            }
+            (IGMP, ..) => 8,
             // type and code; the number and sequence of an echo
             (ICMP, Some(0 | 8), _) | (ICMPV6, Some(128 | 129), _) => 8,
             (ICMP | ICMPV6, ..) => 4,
@@ -152,21 +159,35 @@ impl Anonymizer {
         sums(frame, ip, l4);
     }
 
-    /// Target and link-layer address of a neighbour message (RFC 4861 4.3, 4.4, 4.6.1): what is
-    /// kept of it.
+    /// Router and neighbour messages (RFC 4861 4.1 to 4.4): target, options' kinds and lengths and
+    /// link-layer addresses. How much is kept.
     fn neighbour(&mut self, frame: &mut [u8], l4: usize) -> usize {
-        if frame.len() < l4 + 24 {
+        let mut at = match frame[l4] {
+            133 => 8,
+            134 => 16,
+            _ => 24,
+        };
+        if frame.len() < l4 + at {
             return 4;
         }
-        self.address(frame, l4 + 8, 16);
-        let Some(option) = frame.get_mut(l4 + 24..l4 + 32) else { return 24 };
-        if !matches!(option[..2], [1 | 2, 1]) {
-            return 24;
+        if at == 24 {
+            self.address(frame, l4 + 8, 16);
         }
-        let mut mac = [0; 6];
-        mac.copy_from_slice(&option[2..]);
-        option[2..].copy_from_slice(&self.mac(mac));
-        32
+        // options: kind, length in units of 8 bytes (4.6)
+        while let Some(&[kind, length]) =
+            frame.get(l4 + at..l4 + at + 2).and_then(<[u8]>::first_chunk::<2>)
+        {
+            let end = at + usize::from(length) * 8;
+            let Some(body) = frame.get_mut(l4 + at + 2..l4 + end).filter(|_| length > 0) else {
+                break;
+            };
+            match (kind, <[u8; 6]>::try_from(&*body)) {
+                (1 | 2, Ok(mac)) => body.copy_from_slice(&self.mac(mac)),
+                _ => body.fill(0),
+            }
+            at = end;
+        }
+        at
     }
 
     fn address(&mut self, frame: &mut [u8], at: usize, size: usize) {

@@ -5,6 +5,7 @@ use skb::locate::{L3, Located};
 
 /// IP protocol numbers (IANA).
 pub(super) const ICMP: u8 = 1;
+pub(super) const IGMP: u8 = 2;
 pub(super) const TCP: u8 = 6;
 pub(super) const UDP: u8 = 17;
 pub(super) const ICMPV6: u8 = 58;
@@ -60,7 +61,7 @@ impl Ip {
         match self.proto {
             TCP => Some(16),
             UDP => Some(6),
-            ICMP | ICMPV6 => Some(2),
+            ICMP | ICMPV6 | IGMP => Some(2),
             _ => None,
         }
     }

@@ -117,6 +117,24 @@ fn contents_are_gone_and_the_frame_is_sound() {
     }
 }
 
+#[test]
+fn router_and_group_messages_stay_well_formed() {
+    let mut router = vec![134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+    router.extend([1, 1, 2, 0, 0, 0, 0, 0xa]);
+    router.extend([3, 4, 64, 0xc0]);
+    router.extend([9; 28]);
+    let mut frame = eth(0x86dd, &build::ip6(58, &router));
+    anonymizer().frame(LinkType::ETHERNET, &mut frame);
+    let message = &frame[54..];
+    assert_eq!((message[0], message[16], message[17], message[24], message[25]), (134, 1, 1, 3, 4));
+    assert_ne!(message[18..24], [2, 0, 0, 0, 0, 0xa]);
+    assert!(message[26..].iter().all(|byte| *byte == 0));
+    let report = [0x22, 0, 0, 0, 0, 0, 0, 1, 4, 0, 0, 0, 224, 0, 0, 251];
+    let mut frame = eth(0x0800, &build::ip4(2, 0, &report));
+    anonymizer().frame(LinkType::ETHERNET, &mut frame);
+    assert_eq!(frame[34..], [0x22, 0, 0xdd, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+}
+
 proptest! {
     #[test]
     fn prefixes_are_preserved(a in any::<u32>(), at in 0..32u32) {
