@@ -32,7 +32,7 @@ impl Live {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let (to, lines) = mpsc::channel();
+        let (to, lines) = mpsc::sync_channel(200_000);
         let out = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || {
             for line in out.lines() {
@@ -185,7 +185,7 @@ fn privileged_inspect_puts_tags_back_and_ends_with_its_interface() {
     let lab = cabled(1500);
     let tagged = eth(0x8100, &vlan(100, 0x0800, &ip4_udp(40_000, 53, &[7; 30])));
     let live = Live::start(&["inspect", "-i", "right", "--json"]);
-    send(&[tagged.clone()], 1, NO_PAUSE);
+    send(std::slice::from_ref(&tagged), 1, NO_PAUSE);
     let object: Value = serde_json::from_str(&live.line()).unwrap();
     assert_eq!(object["caplen"], tagged.len());
     let vid = object["layers"].as_array().unwrap().iter().find_map(|layer| layer.get("vid"));
@@ -239,7 +239,7 @@ fn privileged_a_filter_of_inspect_runs_in_the_kernel() {
 
 #[test]
 fn a_live_interface_that_is_not_there_or_not_allowed_is_explained() {
-    for command in ["inspect"] {
+    for command in ["inspect", "walk"] {
         let said = |interface: &str| {
             let out = Command::new(env!("CARGO_BIN_EXE_framewalk"))
                 .args([command, "-i", interface])
@@ -261,7 +261,7 @@ fn a_live_interface_that_is_not_there_or_not_allowed_is_explained() {
 #[test]
 #[ignore = "privileged: gives up the right to open packet sockets"]
 fn privileged_without_the_right_the_command_that_gives_it_is_named() {
-    for command in ["inspect"] {
+    for command in ["inspect", "walk"] {
         let out = Command::new("setpriv")
             .args(["--bounding-set=-net_raw,-net_admin", "--inh-caps=-all", "--"])
             .args([env!("CARGO_BIN_EXE_framewalk"), command, "-i", "lo"])
@@ -271,5 +271,201 @@ fn privileged_without_the_right_the_command_that_gives_it_is_named() {
         assert_eq!(out.status.code(), Some(2), "{said}");
         assert!(said.contains("not permitted"), "{said}");
         assert!(said.contains("sudo setcap cap_net_raw,cap_net_admin+ep"), "{said}");
+    }
+}
+
+/// The guest that [`numbered`] frames are for.
+const TO: &str = "02:00:00:00:00:09";
+
+fn count(json: &Value, name: &str) -> u64 {
+    json.pointer(name).and_then(Value::as_u64).unwrap_or_else(|| panic!("{name} in {json}"))
+}
+
+/// The last line of a walk, with both sums checked, whatever the case.
+fn ledger(lines: &[String]) -> Value {
+    let json: Value = serde_json::from_str(lines.last().unwrap()).unwrap();
+    assert_eq!(json["schema"], "framewalk.ledger/1");
+    assert_eq!((&json["balanced"], &json["live"]["balanced"]), (&true.into(), &true.into()));
+    let dropped: u64 =
+        json["dropped"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
+    assert_eq!(count(&json, "/in"), count(&json, "/delivered") + dropped, "{json}");
+    let interface = count(&json, "/live/dropped/interface");
+    assert_eq!(count(&json, "/live/seen"), count(&json, "/in") + interface, "{json}");
+    json
+}
+
+#[test]
+#[ignore = "privileged: makes devices in a network namespace of its own"]
+fn privileged_walk_takes_every_frame_from_where_the_kernel_wrote_it() {
+    let _lab = cabled(9000);
+    let frames = numbered(60_000, |n| 60 + (n as usize * 31) % 8900); // four times the ring
+    let live = Live::start(&["walk", "-i", "right", "--json", "--guest", TO]);
+    send(&frames, 50, Duration::from_micros(500));
+    // at once: the last frames are still in the block that the kernel is filling
+    let (lines, code, said) = live.stop();
+    let json = ledger(&lines);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!((count(&json, "/in"), count(&json, "/delivered")), (60_000, 60_000), "{json}");
+    assert_eq!((&json["copies"], &json["copies_per_frame"]), (&serde_json::json!({}), &0.0.into()));
+    assert_eq!((&json["input"], &json["guests"][0]), (&"right".into(), &TO.into()));
+    assert_eq!((count(&json, "/held"), count(&json, "/host")), (0, 0));
+    assert_eq!(json["live"]["ended"], "stopped by SIGINT");
+    let bytes: u64 = frames.iter().map(|frame| frame.len() as u64).sum();
+    assert_eq!(count(&json, "/ports/1/out_bytes"), bytes);
+    let stages = json["stages"].as_array().unwrap();
+    assert_eq!((stages.len(), count(&json, "/stages/0/frames")), (6, 60_000));
+    let own = link::by_name("right").unwrap().counters;
+    assert_eq!(count(&json, "/live/interface_counters/rx_packets"), own.rx_packets);
+    assert_eq!(own.rx_packets, 60_000);
+}
+
+#[test]
+#[ignore = "privileged: makes devices in a network namespace of its own"]
+fn privileged_walk_finds_out_who_is_who_and_loses_no_frame_over_it() {
+    let _lab = cabled(1500);
+    let frames = numbered(6_000, |n| 60 + n as usize % 1400);
+    let live = Live::start(&["walk", "-i", "right", "--json", "--count", "5000"]);
+    send(&frames, 64, Duration::from_millis(1));
+    let (lines, code, said) = live.end();
+    let json = ledger(&lines);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!((count(&json, "/in"), count(&json, "/delivered")), (5_000, 5_000), "{json}");
+    assert_eq!((&json["guests"][0], &json["who"]["looked_at"]), (&TO.into(), &4096.into()));
+    assert_eq!(json["who"]["chosen"], "most-received-at-first");
+    // a quiet wire: the look ends after two seconds, and what it saw is walked
+    let live = Live::start(&["walk", "-i", "right", "--json", "--seconds", "3"]);
+    send(&frames[..300], 1, Duration::from_millis(1));
+    let (lines, code, _) = live.end();
+    let json = ledger(&lines);
+    assert_eq!((count(&json, "/in"), count(&json, "/delivered"), code), (300, 300, 0), "{json}");
+    assert_eq!(json["live"]["ended"], "the time is over");
+}
+
+#[test]
+#[ignore = "privileged: makes devices in a network namespace of its own"]
+fn privileged_walk_counts_what_the_kernel_had_no_room_for() {
+    let _lab = cabled(1500);
+    let frames = numbered(120_000, |_| 1000); // 120 MB into a ring of 64 MiB
+    let live = Live::start(&["walk", "-i", "right", "--json", "--guest", TO, "--fail-on-drop"]);
+    live.signal("STOP");
+    send(&frames, 64, NO_PAUSE);
+    live.signal("CONT");
+    let (lines, code, said) = live.stop();
+    let json = ledger(&lines);
+    assert_eq!(code, 1, "--fail-on-drop: {said}");
+    assert_eq!(count(&json, "/in"), 120_000);
+    let missed = count(&json, "/dropped_by_stage/nic/kernel-ring-full");
+    assert!(missed > 20_000 && missed < 100_000, "{json}");
+    assert_eq!(missed, count(&json, "/live/dropped/kernel"));
+    assert_eq!(count(&json, "/delivered"), 120_000 - missed);
+    assert_eq!(count(&json, "/live/interface_counters/rx_packets"), 120_000);
+}
+
+#[test]
+#[ignore = "privileged: makes devices in a network namespace of its own"]
+fn privileged_walk_puts_tags_back_answers_nobody_and_ends_with_its_interface() {
+    use testkit::build::{eth, ip4_udp, vlan};
+    let lab = cabled(1500);
+    let tagged = eth(0x8100, &vlan(100, 0x0800, &ip4_udp(40_000, 53, &[7; 30])));
+    let guest = skb::MacAddr::from_slice(&tagged).to_string();
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let export = folder.join(format!("live-{}.pcapng", std::process::id()));
+    let export = export.to_str().unwrap();
+    let live =
+        Live::start(&["walk", "-i", "right", "--json", "--guest", &guest, "--export", export]);
+    send(&vec![tagged.clone(); 20], 64, NO_PAUSE);
+    std::thread::sleep(Duration::from_millis(100));
+    lab.ip(&["link", "delete", "right"]);
+    let (lines, code, said) = live.end();
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("right is gone"), "{said}");
+    let json = ledger(&lines);
+    assert_eq!((count(&json, "/in"), count(&json, "/delivered")), (20, 20), "{json}");
+    assert_eq!(count(&json, "/live/vlan_tags_restored"), 20);
+    assert_eq!(json["live"]["ended"], "the interface is no longer there");
+    let mut reader = capture::Reader::open(export).unwrap();
+    let mut records = 0;
+    while let Some(frame) = reader.next().unwrap() {
+        assert_eq!(frame.data, tagged, "the tag is in place at every stage");
+        records += 1;
+    }
+    assert_eq!(records, 20 * 5);
+    std::fs::remove_file(export).unwrap();
+}
+
+#[test]
+#[ignore = "privileged: makes devices in a network namespace of its own"]
+fn privileged_walk_steps_through_a_live_frame() {
+    let _lab = cabled(1500);
+    let frames = numbered(200, |n| 60 + n as usize);
+    let live = Live::start(&["walk", "-i", "right", "--frame", "7", "--guest", TO, "--json"]);
+    send(&frames, 64, NO_PAUSE);
+    let (lines, code, said) = live.end();
+    let steps = parsed(&lines);
+    assert!(code == 0 && steps.len() > 6, "{said}");
+    for step in &steps {
+        assert_eq!((&step["frame"], &step["caplen"]), (&7.into(), &66.into()), "{step}");
+    }
+    assert_eq!(steps.last().unwrap()["copies"], 0);
+    let text = lines.join("\n");
+    assert!(text.contains("kernel's receive ring") && !text.contains("capture file"), "{text}");
+    let live = Live::start(&["walk", "-i", "right", "--frame", "7", "--guest", TO]);
+    send(&frames[..3], 1, NO_PAUSE);
+    std::thread::sleep(Duration::from_millis(100));
+    let (_, code, said) = live.stop();
+    assert_eq!(code, 2);
+    assert!(said.contains("right had 3 frames") && said.contains("no frame 7"), "{said}");
+}
+
+#[test]
+#[ignore = "privileged: makes devices in a network namespace of its own"]
+fn privileged_a_live_receipt_names_the_host_edge_and_no_switch_without_a_wire_may_listen() {
+    let _lab = cabled(1500);
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("live-receipt-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let (receipt, key) = (path("receipt.json"), path("key"));
+    let live = Live::start(&[
+        "walk",
+        "-i",
+        "right",
+        "--guest",
+        TO,
+        "--receipt",
+        &receipt,
+        "--key",
+        &key,
+        "--count",
+        "10",
+    ]);
+    send(&numbered(10, |_| 100), 64, NO_PAUSE);
+    let (lines, code, said) = live.end();
+    assert_eq!(code, 0, "{said}");
+    let page = lines.join("\n");
+    assert!(page.contains("right: balanced") && page.contains("seen 10 = in 10"), "{page}");
+    assert!(page.contains("copies/frame: 0.00"), "{page}");
+    let text = std::fs::read_to_string(&receipt).unwrap();
+    let sealed: Value = serde_json::from_str(&text).unwrap();
+    assert!(count(&sealed, "/host_edges") > 0, "{text}");
+    let wire = &sealed["graph"]["nodes"][0];
+    assert_eq!((&wire["host_edge"], &wire["granted_by"]), (&true.into(), &"walk -i right".into()));
+    assert!(sealed["capture"]["sha256"].is_null() && text.contains("not hashed"), "{text}");
+    let out = Command::new(env!("CARGO_BIN_EXE_framewalk"))
+        .args(["receipt", "verify", &receipt, "--key", &key])
+        .output()
+        .unwrap();
+    let found = String::from_utf8(out.stdout).unwrap();
+    assert_eq!(out.status.code(), Some(1));
+    assert!(found.contains("NO  graph") && found.contains("port of the host's"), "{found}");
+    std::fs::remove_dir_all(&folder).unwrap();
+    for kind in ["private", "internal"] {
+        let out = Command::new(env!("CARGO_BIN_EXE_framewalk"))
+            .args(["walk", "-i", "right", "--guest", TO, "--switch-type", kind])
+            .output()
+            .unwrap();
+        let said = String::from_utf8(out.stderr).unwrap();
+        assert_eq!(out.status.code(), Some(2), "{said}");
+        assert!(said.contains("only an external switch"), "{said}");
     }
 }

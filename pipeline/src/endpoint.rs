@@ -2,6 +2,8 @@
 //! burst and no virtual call per frame.
 
 use guest::{CountingSink, FrameDigest, SmolHost};
+#[cfg(target_os = "linux")]
+use nic::packet::PacketNic;
 use nic::{FileNic, Generator};
 use skb::{Ledger, Nic, Pool, Ring, Run, RxStatus, Sink, Skb};
 
@@ -16,6 +18,9 @@ pub enum Endpoint {
     File(Box<FileNic>, CountingSink),
     /// A wire: frames come in from a generator, frames sent out are counted.
     Generator(Generator, CountingSink),
+    /// A wire: frames come in from a live interface, frames sent out are counted and go nowhere.
+    #[cfg(target_os = "linux")]
+    Packet(Box<PacketNic>, CountingSink),
     /// A guest with an IP stack of its own.
     Host(Box<SmolHost>),
 }
@@ -25,6 +30,8 @@ impl Endpoint {
     pub fn taken(&self) -> (u64, u64) {
         match self {
             Self::Sink(s) | Self::File(_, s) | Self::Generator(_, s) => (s.frames(), s.bytes()),
+            #[cfg(target_os = "linux")]
+            Self::Packet(_, s) => (s.frames(), s.bytes()),
             Self::Digest(s) => (s.frames(), s.bytes()),
             Self::Host(host) => {
                 let stats = host.stats();
@@ -52,6 +59,8 @@ impl Nic for Endpoint {
             Self::Sink(_) | Self::Digest(_) => RxStatus::Done,
             Self::File(nic, _) => nic.rx(pool, ring, budget, ledger),
             Self::Generator(nic, _) => nic.rx(pool, ring, budget, ledger),
+            #[cfg(target_os = "linux")]
+            Self::Packet(nic, _) => nic.rx(pool, ring, budget, ledger),
             Self::Host(host) => host.rx(pool, ring, budget, ledger),
         }
     }
@@ -62,6 +71,8 @@ impl Sink for Endpoint {
     fn credit(&self) -> usize {
         match self {
             Self::Sink(s) | Self::File(_, s) | Self::Generator(_, s) => s.credit(),
+            #[cfg(target_os = "linux")]
+            Self::Packet(_, s) => s.credit(),
             Self::Digest(s) => s.credit(),
             Self::Host(host) => host.credit(),
         }
@@ -73,6 +84,8 @@ impl Sink for Endpoint {
             Self::Sink(s) | Self::File(_, s) | Self::Generator(_, s) => {
                 s.deliver(pool, skb, ledger);
             }
+            #[cfg(target_os = "linux")]
+            Self::Packet(_, s) => s.deliver(pool, skb, ledger),
             Self::Digest(s) => s.deliver(pool, skb, ledger),
             Self::Host(host) => host.deliver(pool, skb, ledger),
         }
@@ -84,6 +97,8 @@ impl Sink for Endpoint {
             Self::Sink(s) | Self::File(_, s) | Self::Generator(_, s) => {
                 s.deliver_runs(pool, burst, runs, ledger);
             }
+            #[cfg(target_os = "linux")]
+            Self::Packet(_, s) => s.deliver_runs(pool, burst, runs, ledger),
             Self::Digest(s) => s.deliver_runs(pool, burst, runs, ledger),
             Self::Host(host) => host.deliver_runs(pool, burst, runs, ledger),
         }

@@ -98,7 +98,8 @@ impl Live {
         }
         if !tally.balances() {
             talk(
-                "framewalk: the counts do not add up; this is a fault of framewalk, please report it",
+                "framewalk: the counts do not add up; this is a fault of framewalk, please \
+                 report it",
             );
             return Ok(Exit::OurFault);
         }

@@ -1,6 +1,8 @@
-//! `framewalk walk`: a capture through the path.
+//! `framewalk walk`: a capture, or a live interface, through the path.
 
 pub mod export;
+#[cfg(target_os = "linux")]
+pub mod live;
 pub mod plan;
 pub mod receipt;
 pub mod report;
@@ -12,6 +14,7 @@ pub mod who;
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::bail;
 use pipeline::Engine;
@@ -29,11 +32,11 @@ use receipt::CaptureFacts;
 use report::Report;
 use who::Question;
 
-/// Run a capture through the path: ledger, latency, steps, stage export
+/// Run a capture, or a live interface, through the path: ledger, latency, steps, stage export
 #[derive(Debug, Clone, clap::Args)]
 #[command(
-    long_about = "Send every frame of a capture through network card, driver, skb, virtual switch \
-        and guest, and account for each of them.\n\n\
+    long_about = "Send every frame of a capture, or of a live interface, through network card, \
+        driver, skb, virtual switch and guest, and account for each of them.\n\n\
         A capture holds both directions of a wire. So walk first decides who is who: the station \
         that most unicast frames are sent to becomes the guest (or name guests with --guest); \
         everyone else lives on the wire. Frames a guest sent enter at the guest's port and go the \
@@ -41,7 +44,11 @@ use who::Question;
         and ends as same-port.\n\n\
         The ledger counts references: a frame that goes to three ports is three. Every one of \
         them is delivered, dropped for a named reason, or otherwise accounted for; if the two \
-        sides of the sum differ, framewalk says so and exits 3.",
+        sides of the sum differ, framewalk says so and exits 3.\n\n\
+        With -i frames come from an interface, from where the kernel wrote them: copies/frame is \
+        0.00. Who is who is decided on the first 4,096 frames or 2 s, and those are walked too. \
+        Nothing is sent. Ctrl-C ends it (or --count, --seconds); then seen = in, and what the \
+        kernel had no room for is dropped as kernel-ring-full.",
     after_long_help = "Examples:\n  \
         framewalk walk morning.pcapng                          summary\n  \
         framewalk walk morning.pcapng --guest 02:00:00:00:00:21 --guest 02:00:00:00:00:22\n  \
@@ -50,13 +57,26 @@ use who::Question;
         framewalk walk morning.pcapng --frame 7 | less         the same as text\n  \
         framewalk walk morning.pcapng --export stages.pcapng   every stage, for Wireshark\n  \
         framewalk walk --stream 1Gi                            two guests, one TCP stream\n  \
+        sudo framewalk walk -i mirror0                         live, until Ctrl-C\n  \
+        sudo framewalk walk -i mirror0 --frame 1 --step        step through what comes first\n  \
         framewalk walk morning.pcapng --json | jq .dropped\n\n\
         The JSON's last line is one object, schema framewalk.ledger/1."
 )]
 pub struct Args {
     /// Capture file, or - for standard input
-    #[arg(value_name = "FILE", required_unless_present = "stream")]
+    #[arg(value_name = "FILE", required_unless_present_any = ["stream", "interface"])]
     pub file: Option<PathBuf>,
+    /// Walk the frames of this interface as they come (Linux)
+    #[arg(short, long, value_name = "IFACE", conflicts_with_all = ["file", "stream"])]
+    pub interface: Option<String>,
+    /// Live: stop after so many frames
+    #[arg(long, value_name = "N", requires = "interface",
+        value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// Live: stop after so many seconds
+    #[arg(long, value_name = "SECONDS", requires = "interface",
+        value_parser = stream::parse_seconds)]
+    pub seconds: Option<Duration>,
     /// No capture: one TCP stream of this many bytes (64M, 1Gi) between two live guests
     #[arg(long, value_name = "BYTES", value_parser = stream::parse_size,
         conflicts_with_all = ["file", "guest", "live_guest", "frame", "export", "receipt", "gro"])]
@@ -106,8 +126,21 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     match (args.stream, args.frame) {
         (Some(bytes), _) => stream::run(bytes, globals),
         (None, Some(number)) => step::run(args, number, globals),
-        (None, None) => summary(args, globals),
+        (None, None) => match &args.interface {
+            Some(interface) => live_summary(args, interface, globals),
+            None => summary(args, globals),
+        },
     }
+}
+
+#[cfg(target_os = "linux")]
+fn live_summary(args: &Args, interface: &str, globals: &Globals) -> anyhow::Result<Exit> {
+    live::run(args, interface, globals)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn live_summary(_: &Args, interface: &str, _: &Globals) -> anyhow::Result<Exit> {
+    bail!("cannot listen on {interface}: live interfaces are read on Linux only")
 }
 
 impl Args {
@@ -129,6 +162,15 @@ impl Args {
         let recorded = self.guest.iter().filter(|mac| !live.contains(mac)).copied();
         Question { named: recorded.chain(live.iter().copied()).collect(), frame }
     }
+
+    fn stage_export(
+        &self,
+        path: &Path,
+        cast: Vec<pipeline::PortCast>,
+    ) -> Result<StageExport<BufWriter<std::fs::File>>, capture::Error> {
+        let out = BufWriter::with_capacity(1 << 20, capture::write::create(path)?);
+        StageExport::new(out, cast, self.export_max)
+    }
 }
 
 fn summary(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
@@ -138,12 +180,11 @@ fn summary(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     let (who, source) = who::decide(file, &args.question(None), looking)?;
     let input = source.name().to_owned();
     let plan = args.plan(&who);
-    let receipt = Receipt::prepare(args, file, globals)?;
+    let receipt = Receipt::prepare(args, || receipt::capture_facts(file), globals)?;
     let mut progress = Progress::new("walking", total, globals.quiet);
     let mut exported = Ok(());
     let (report, damage) = if let Some(path) = &args.export {
-        let out = BufWriter::with_capacity(1 << 20, capture::write::create(path)?);
-        let export = StageExport::new(out, plan.cast(), args.export_max)?;
+        let export = args.stage_export(path, plan.cast())?;
         let mut engine = plan.build(source, export)?;
         let mut ran = run::to_the_end(&mut engine, &mut progress);
         exported = engine.tracer_mut().finish();
@@ -165,10 +206,15 @@ fn summary(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
 struct Receipt(Option<(PathBuf, Option<Key>, CaptureFacts)>);
 
 impl Receipt {
-    fn prepare(args: &Args, file: &Path, globals: &Globals) -> anyhow::Result<Self> {
+    fn prepare(
+        args: &Args,
+        facts: impl FnOnce() -> anyhow::Result<CaptureFacts>,
+        globals: &Globals,
+    ) -> anyhow::Result<Self> {
         let Some(path) = &args.receipt else { return Ok(Self(None)) };
-        let key = args.key.as_ref().map(|key| keyfile::read_or_make(key, "receipt verify needs it", globals));
-        Ok(Self(Some((path.clone(), key.transpose()?, receipt::capture_facts(file)?))))
+        let make = |key: &PathBuf| keyfile::read_or_make(key, "receipt verify needs it", globals);
+        let key = args.key.as_ref().map(make);
+        Ok(Self(Some((path.clone(), key.transpose()?, facts()?))))
     }
 
     fn write<T: Tracer>(self, engine: &Engine<T>) -> anyhow::Result<()> {
@@ -203,6 +249,22 @@ fn finish(args: &Args, report: &Report, damage: Option<capture::Error>) -> anyho
     }
     if let Some(damage) = damage {
         return Err(damage.into());
+    }
+    #[cfg(target_os = "linux")]
+    if let Some(live) = &report.live {
+        if !live.balances(report.ledger.frames_in) && !live.failed {
+            talk(
+                "framewalk: frames that came by are not accounted for; this is a fault of \
+                 framewalk, please report it",
+            );
+            return Ok(Exit::OurFault);
+        }
+        if live.failed {
+            return Ok(Exit::Failed);
+        }
+        if args.fail_on_drop && live.interface_dropped() > 0 {
+            return Ok(Exit::No);
+        }
     }
     let dropped = report.ledger.dropped_total();
     if args.fail_on_drop && dropped > 0 {

@@ -11,7 +11,7 @@ use pipeline::nic::{FileNic, Ingress};
 use pipeline::vswitch::fdb::HashKey;
 use pipeline::vswitch::vlan::VlanMode;
 use pipeline::vswitch::{
-    HostAccess, PortConfig, SwitchConfig, SwitchType, UnknownUnicast, Vswitch,
+    FarEnd, HostAccess, PortConfig, SwitchConfig, SwitchType, UnknownUnicast, Vswitch,
 };
 use pipeline::{Endpoint, Engine, EngineConfig, Port, PortCast, PortFace, PortMode};
 use skb::trace::Tracer;
@@ -110,12 +110,27 @@ impl Plan {
         source: Source,
         tracer: T,
     ) -> anyhow::Result<Engine<T>> {
-        self.check()?;
         let pool = Pool::new(pool)?;
-        let switch = Vswitch::new(self.switch_config(), random_key()).context("the switch")?;
+        let nic = FileNic::new(source, Ingress::new(WIRE, self.guest_ports()), &pool)?;
+        let wire = Endpoint::File(Box::new(nic), CountingSink::new());
+        self.wired(pool, wire, None, tracer)
+    }
+
+    /// Wires the path to what is at the wire. `device` is the interface of this machine that frames
+    /// come from, if they do: a host edge, for the host's stack has them too.
+    pub fn wired<T: Tracer>(
+        &self,
+        pool: Pool,
+        wire: Endpoint,
+        device: Option<&str>,
+        tracer: T,
+    ) -> anyhow::Result<Engine<T>> {
+        self.check()?;
+        let switch =
+            Vswitch::new(self.switch_config(device), random_key()).context("the switch")?;
         let host_ports = self.host_port().map_or(PortSet::EMPTY, PortSet::only);
         let config = EngineConfig { gro: self.gro, host_ports, ..EngineConfig::default() };
-        let ports = self.ports(source, &pool)?;
+        let ports = self.ports(wire, &pool)?;
         Ok(Engine::new(pool, switch, ports, config, tracer)?)
     }
 
@@ -156,7 +171,7 @@ impl Plan {
         (self.switch == SwitchKind::Internal).then_some(PortId(next as u8))
     }
 
-    fn switch_config(&self) -> SwitchConfig {
+    fn switch_config(&self, device: Option<&str>) -> SwitchConfig {
         // nobody configured VLANs here: tags pass as they are, each VLAN by itself
         let open = |port: PortConfig| PortConfig {
             vlan: VlanMode::trunk_all(),
@@ -165,7 +180,9 @@ impl Plan {
         };
         let mut ports = Vec::new();
         if self.switch == SwitchKind::External {
-            ports.push(open(PortConfig::wire(WIRE.0, "wire")));
+            let grant = |name: &str| HostAccess::grant(format!("walk -i {name}"));
+            let far_end = device.map_or(FarEnd::Process, |name| FarEnd::HostDevice(grant(name)));
+            ports.push(PortConfig { far_end, ..open(PortConfig::wire(WIRE.0, "wire")) });
         }
         for (mac, id) in self.guest_ports() {
             let port = open(PortConfig::guest(id.0, &guest_name(id)));
@@ -183,11 +200,9 @@ impl Plan {
         SwitchConfig { ty, ports, unknown_unicast, ..SwitchConfig::default() }
     }
 
-    fn ports(&self, source: Source, pool: &Pool) -> anyhow::Result<Vec<Port>> {
-        let ingress = Ingress::new(WIRE, self.guest_ports());
-        let nic = FileNic::new(source, ingress, pool)?;
-        let wire = Port::new(Endpoint::File(Box::new(nic), CountingSink::new()), PortMode::Drop)
-            .with_driver(Driver::new(RX_RING_DEFAULT, self.budget));
+    fn ports(&self, wire: Endpoint, pool: &Pool) -> anyhow::Result<Vec<Port>> {
+        let wire =
+            Port::new(wire, PortMode::Drop).with_driver(Driver::new(RX_RING_DEFAULT, self.budget));
         let mut ports = vec![wire];
         let sink = || Port::new(Endpoint::Sink(CountingSink::new()), PortMode::Drop);
         ports.extend(self.guests.iter().map(|_| sink()));
@@ -201,6 +216,13 @@ impl Plan {
         }
         ports.extend(self.host_port().map(|_| sink()));
         Ok(ports)
+    }
+
+    /// The same where the wire is a live interface.
+    pub fn live_cast(&self) -> Vec<PortCast> {
+        let mut cast = self.cast();
+        cast[0].face = PortFace::LiveWire;
+        cast
     }
 
     /// What is behind each port, for the telling.

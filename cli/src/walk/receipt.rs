@@ -119,6 +119,15 @@ pub fn capture_facts(path: &Path) -> anyhow::Result<CaptureFacts> {
     Ok(CaptureFacts(json!({"name": name, "bytes": bytes, "sha256": sha256})))
 }
 
+/// What is known of a live interface: its frames were not kept, so there is nothing to hash.
+#[cfg(target_os = "linux")]
+pub fn interface_facts(interface: &str) -> CaptureFacts {
+    let note = "a live interface, a device of this machine's network namespace: its frames were \
+        not kept and not hashed, and this machine's own stack may have received every one of them \
+        beside the switch";
+    CaptureFacts(json!({"name": interface, "bytes": null, "sha256": null, "note": note}))
+}
+
 fn hash(path: &Path) -> io::Result<(String, u64)> {
     let mut file = File::open(path)?;
     let mut hasher = Sha256::new();

@@ -42,6 +42,9 @@ pub struct Report {
     pub seconds: f64,
     /// What ended the capture early.
     pub damage: Option<String>,
+    /// The interface, of a live walk.
+    #[cfg(target_os = "linux")]
+    pub live: Option<super::live::LiveReport>,
 }
 
 /// One port.
@@ -98,7 +101,32 @@ impl Report {
             host_edges: engine.switch().graph().host_edges(),
             seconds: ran.seconds,
             damage: ran.damage.as_ref().map(ToString::to_string),
+            #[cfg(target_os = "linux")]
+            live: None,
         }
+    }
+
+    /// The same of a live walk.
+    #[cfg(target_os = "linux")]
+    #[must_use]
+    pub fn with_live(self, live: super::live::LiveReport) -> Self {
+        Self { live: Some(live), ..self }
+    }
+
+    /// Whether frames came from an interface, not from a file.
+    pub fn is_live(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        return self.live.is_some();
+        #[cfg(not(target_os = "linux"))]
+        false
+    }
+
+    fn live_json(&self) -> Value {
+        #[cfg(target_os = "linux")]
+        if let Some(live) = &self.live {
+            return live.json(self.ledger.frames_in);
+        }
+        Value::Null
     }
 
     /// References that the switch decided about.
@@ -143,6 +171,7 @@ impl Report {
             "fdb_addresses": self.fdb_len,
             "seconds": self.seconds,
             "damage": self.damage,
+            "live": self.live_json(),
         });
         if let Value::Object(more) = more {
             object.extend(more);

@@ -61,7 +61,7 @@ pub fn to_the_end<T: Tracer>(engine: &mut Engine<T>, progress: &mut Progress) ->
 }
 
 /// One turn: the wire first, then whatever else has something. `Done` when the wire has ended.
-fn poll<T: Tracer>(engine: &mut Engine<T>, live: bool) -> RxStatus {
+pub(super) fn poll<T: Tracer>(engine: &mut Engine<T>, live: bool) -> RxStatus {
     let wire = engine.poll_port(WIRE);
     let others = if live { 1..engine.ports().len() } else { 0..0 };
     for index in others {
@@ -87,7 +87,7 @@ pub fn take_damage<T: Tracer>(engine: &mut Engine<T>) -> Option<capture::Error> 
     }
 }
 
-fn has_live_guests<T: Tracer>(engine: &Engine<T>) -> bool {
+pub(super) fn has_live_guests<T: Tracer>(engine: &Engine<T>) -> bool {
     engine.ports().iter().any(|port| matches!(port.endpoint(), Endpoint::Host(_)))
 }
 
@@ -109,7 +109,7 @@ fn let_guests_finish<T: Tracer>(engine: &mut Engine<T>) {
     }
 }
 
-fn unplug<T: Tracer>(engine: &mut Engine<T>) {
+pub(super) fn unplug<T: Tracer>(engine: &mut Engine<T>) {
     for index in 0..engine.ports().len() {
         if let Some((port, pool)) = engine.port_and_pool(PortId(index as u8))
             && let Endpoint::Host(host) = port.endpoint_mut()

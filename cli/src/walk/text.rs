@@ -20,6 +20,8 @@ pub(super) fn write(out: &mut String, report: &Report, paint: Paint, width: usiz
     picture(out, report, paint);
     ports(out, report, paint);
     ledger(out, &report.ledger, paint);
+    #[cfg(target_os = "linux")]
+    interface(out, report, paint, width);
     drops(out, report, paint, width);
     latency_table(out, &report.latencies, paint);
     speed(out, report);
@@ -100,10 +102,14 @@ fn interrupts(out: &mut String, report: &Report) {
     let driver = &report.driver;
     let per =
         if driver.interrupts == 0 { 0.0 } else { driver.frames as f64 / driver.interrupts as f64 };
+    let ends = if report.is_live() {
+        "there; a round that finds none waits for the next interrupt"
+    } else {
+        "there, and a file always has the next one ready"
+    };
     line!(
         out,
-        "  {} for {} ({} each): NAPI polls on while frames are\n  \
-         there, and a file always has the next one ready",
+        "  {} for {} ({} each): NAPI polls on while frames are\n  {ends}",
         counted(driver.interrupts, "interrupt"),
         counted(driver.frames, "frame"),
         grouped(per.round() as u64),
@@ -120,7 +126,11 @@ fn ports(out: &mut String, report: &Report, paint: Paint) {
         grouped(report.fdb_len as u64),
         if report.fdb_len == 1 { "" } else { "es" },
         grouped(report.fdb.moved),
-        if report.host_edges == 0 { "none" } else { "1" },
+        match (report.host_edges, report.is_live()) {
+            (0, _) => "none",
+            (_, true) => "1, the wire: a device of this machine",
+            (_, false) => "1",
+        },
     );
     line!(
         out,
@@ -199,6 +209,46 @@ fn copies(ledger: &Ledger) -> String {
     }
 }
 
+/// What the interface had to do with it: every frame that came by is in, or was lost before.
+#[cfg(target_os = "linux")]
+fn interface(out: &mut String, report: &Report, paint: Paint, width: usize) {
+    let Some(live) = &report.live else { return };
+    let (ledger, balanced) = (&report.ledger, live.balances(report.ledger.frames_in));
+    let verdict = if balanced {
+        paint.role(crate::term::Role::Good, "balanced".to_owned()).to_string()
+    } else {
+        paint.bad("NOT BALANCED: frames are missing".to_owned()).to_string()
+    };
+    line!(out, "{}: {verdict}; {}", paint.head(safe(&live.interface)), live.ended);
+    line!(
+        out,
+        "    seen {} = in {} + no room in the card {}",
+        grouped(live.seen()),
+        grouped(ledger.frames_in),
+        grouped(live.interface_dropped()),
+    );
+    if live.rx.dropped > 0 {
+        line!(
+            out,
+            "    of those in, {} found the kernel's ring full: kernel-ring-full below",
+            grouped(live.rx.dropped)
+        );
+    }
+    if live.rx.tags_restored > 0 {
+        line!(out, "    VLAN tags put back: {}", grouped(live.rx.tags_restored));
+    }
+    let text = format!(
+        "The interface itself counted {} in and {} out in that time. This machine's own stack has \
+         them too, beside the switch; nothing that leaves by the wire here was sent.",
+        grouped(live.counters.rx_packets),
+        grouped(live.counters.tx_packets)
+    );
+    for row in wrap(&text, width - 4) {
+        line!(out, "    {}", paint.dim(row));
+    }
+    line!(out);
+}
+
 fn drops(out: &mut String, report: &Report, paint: Paint, width: usize) {
     let total = report.ledger.dropped_total();
     if total == 0 {
@@ -260,6 +310,16 @@ fn speed(out: &mut String, report: &Report) {
     let frames = report.ledger.frames_in;
     let taken: u64 = report.ports.iter().map(|p| p.in_bytes).sum();
     let took = duration((report.seconds * 1e9) as u64);
+    if report.is_live() {
+        line!(
+            out,
+            "  {}, {} in {took}: {} frames/s came\n",
+            counted(frames, "frame"),
+            bytes(taken),
+            grouped((frames as f64 / report.seconds.max(1e-9)).round() as u64),
+        );
+        return;
+    }
     // a rate over a few bursts would be a rate of starting
     let rate = if frames < RATED_FRAMES_MIN {
         "too short to give a rate".to_owned()
@@ -277,6 +337,15 @@ fn next(out: &mut String, report: &Report, paint: Paint, width: usize) {
     }
     line!(out, "{}", paint.head("Next"));
     let file = shell_word(&safe(&report.input));
+    if report.is_live() {
+        let steps = [
+            (format!("framewalk walk -i {file} --frame 1 --step"), "step through one frame"),
+            (format!("framewalk inspect -i {file}"), "what comes by"),
+            (format!("framewalk capture -i {file} -w FILE"), "keep it"),
+        ];
+        out.push_str(&commands(&steps, paint, width));
+        return;
+    }
     let steps = [
         (format!("framewalk walk {file} --frame 1 --step"), "step through one frame"),
         (format!("framewalk walk {file} --export stages.pcapng"), "every stage, for Wireshark"),

@@ -12,7 +12,7 @@ use skb::{FrameMeta, LinkType, MacAddr};
 
 use crate::term::Progress;
 
-/// Frames looked at on standard input before the walk begins.
+/// Frames looked at on standard input or a live interface before the walk begins.
 pub const FRAMES_STDIN: u64 = 4096;
 /// Bytes of standard input held for them, at most.
 const BYTES_STDIN: usize = 64 << 20;
@@ -27,7 +27,7 @@ pub enum Chosen {
     Named,
     /// The station that most unicast frames are sent to, over the whole file.
     MostReceived,
-    /// The same, by the first frames of standard input.
+    /// The same, by the first frames of standard input or of a live interface.
     MostReceivedAtFirst,
     /// No frame to a station was there to choose by.
     Nobody,
@@ -134,6 +134,28 @@ pub fn decide_on_stream(
     let first = tee.take_kept();
     let all = io::Cursor::new(first).chain(Rest(tee.0));
     Ok((who, Source::from_read(&name, Box::new(all))?))
+}
+
+/// Decides by frames that `look` shows as they come, and that come again later; it says how many it
+/// showed. `is_ethernet` is `None` where nothing is to be looked at: the guests are named.
+pub fn decide_on_frames(
+    question: &Question,
+    is_ethernet: Option<bool>,
+    look: impl FnOnce(&mut dyn FnMut(&[u8])) -> anyhow::Result<u64>,
+) -> anyhow::Result<Who> {
+    let mut counts = Counts::default();
+    let Some(is_ethernet) = is_ethernet else {
+        return Ok(counts.into_who(question, Chosen::Named, None, None));
+    };
+    let looked_at = look(&mut |frame| {
+        if is_ethernet
+            && frame.len() >= 14
+            && let Some(to) = frame.first_chunk::<6>()
+        {
+            counts.count(*to);
+        }
+    })?;
+    Ok(counts.into_who(question, Chosen::MostReceivedAtFirst, Some(looked_at), None))
 }
 
 struct Kept {

@@ -17,6 +17,8 @@ use vswitch::fdb::Learned;
 pub enum PortFace {
     /// The wire.
     Wire,
+    /// The wire, where it is an interface that is only listened to.
+    LiveWire,
     /// A guest that is in the capture only: what is sent to it is counted.
     RecordedGuest,
     /// A guest with a live stack of its own.
@@ -51,7 +53,7 @@ impl Steps {
     pub fn tell(trace: &StepTrace, ports: &[PortCast], context: &Context<'_>) -> Option<Self> {
         let first = trace.taps().first()?;
         let direction = match ports.get(first.ingress.index()).map(|p| p.face) {
-            Some(PortFace::Wire) | None => Direction::FromWire,
+            Some(PortFace::Wire | PortFace::LiveWire) | None => Direction::FromWire,
             Some(_) => Direction::FromGuest,
         };
         let mut teller =
@@ -84,8 +86,17 @@ impl Teller<'_> {
         self.ports.get(port.index()).map_or("a port that is not there", |p| &p.name)
     }
 
+    /// What is behind a port; a wire is a wire whether or not it is live.
     fn face(&self, port: PortId) -> Option<PortFace> {
-        self.ports.get(port.index()).map(|p| p.face)
+        self.ports.get(port.index()).map(|p| match p.face {
+            PortFace::LiveWire => PortFace::Wire,
+            face => face,
+        })
+    }
+
+    /// The frames came from an interface, not from a file.
+    fn is_live(&self) -> bool {
+        self.ports.iter().any(|p| p.face == PortFace::LiveWire)
     }
 
     /// A port as a sentence names it.

@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use skb::Verdict;
 use skb::arch::TickRate;
 
+#[cfg(target_os = "linux")]
+use super::live::Listening;
 use super::plan::Plan;
 use super::run::{file_nic, take_damage};
 use super::{Args, who};
@@ -58,6 +60,9 @@ pub fn run(args: &Args, number: u64, globals: &Globals) -> anyhow::Result<Exit> 
 
 /// Walks up to frame `number`.
 fn find(args: &Args, number: u64, globals: &Globals) -> anyhow::Result<Found> {
+    if let Some(interface) = &args.interface {
+        return find_live(args, interface, number, globals);
+    }
     let Some(file) = &args.file else { bail!("--frame needs a capture file") };
     let total = std::fs::metadata(file).ok().map(|info| info.len());
     let looking = Progress::new("looking who is who", total, globals.quiet);
@@ -76,6 +81,41 @@ fn find(args: &Args, number: u64, globals: &Globals) -> anyhow::Result<Found> {
         Some(steps) => Ok(Found { steps, ns_per_tick: rate.ns_per_tick(), name }),
         None => Err(missing(&mut engine, number, &name)),
     }
+}
+
+/// Listens until frame `number` comes.
+#[cfg(target_os = "linux")]
+fn find_live(
+    args: &Args,
+    interface: &str,
+    number: u64,
+    globals: &Globals,
+) -> anyhow::Result<Found> {
+    let mut listening = Listening::open(args, interface, globals)?;
+    let who = listening.who(args, globals)?;
+    let plan = Plan { budget: 1, ..args.plan(&who) };
+    let rate = TickRate::start();
+    let (mut engine, mut watch) = listening.wire(&plan, StepTrace::new(number))?;
+    let mut before = 0;
+    let found = follow(&mut engine, &plan.live_cast(), None, |engine| {
+        let now = engine.ledger_in();
+        watch.turn(engine, now == before);
+        before = now;
+    });
+    watch.clear();
+    if let Some(steps) = found {
+        let name = interface.to_owned();
+        return Ok(Found { steps, ns_per_tick: rate.ns_per_tick(), name });
+    }
+    let seen = engine.ledger_in();
+    Err(watch.take_error().unwrap_or_else(|| {
+        anyhow!("{interface} had {seen} frames until then, there is no frame {number}")
+    }))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn find_live(_: &Args, interface: &str, _: u64, _: &Globals) -> anyhow::Result<Found> {
+    bail!("cannot listen on {interface}: live interfaces are read on Linux only")
 }
 
 fn turn(engine: &mut Engine<StepTrace>, plan: &Plan, progress: &mut Progress) {

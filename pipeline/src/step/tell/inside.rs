@@ -9,6 +9,9 @@ use vswitch::fdb::Learned;
 impl Teller<'_> {
     pub(super) fn arrived(&self, tap: &Tap) -> Said {
         let place = match tap.geometry.buffer {
+            Buffer::Block if self.is_live() => {
+                "the kernel's receive ring, where the kernel wrote them, beside their neighbours"
+            }
             Buffer::Block => "the block that the capture file was read into, beside its neighbours",
             Buffer::Slot => "a slot of the buffer arena",
         };

@@ -34,6 +34,10 @@ impl Teller<'_> {
         let live = self.face(tap.ingress) == Some(PortFace::LiveGuest);
         let seen = if live {
             "Its TCP/IP stack runs in this process and has just written this frame.".to_owned()
+        } else if self.is_live() {
+            "The interface shows the frame as it was seen on a wire; the guest's memory, where it \
+             was made, is not shown."
+                .to_owned()
         } else {
             "The capture holds the frame as it was seen on a wire; the guest's memory, where it \
              was made, was not captured and is not shown."

@@ -120,22 +120,21 @@ impl Teller<'_> {
                 title: format!("Across the boundary: delivered to {name}"),
                 object: format!("{} bytes, counted", tap.bytes.len()),
                 owner: name.clone(),
-                text: vec![
-                    "This guest is in the capture only, so a counting sink takes delivery and no \
-                     byte is copied. In front of a running guest this is where the bytes are \
-                     copied into memory the guest posted; the sk_buff stays in the host."
-                        .to_owned(),
-                ],
+                text: vec![format!(
+                    "This guest is {}, so a counting sink takes delivery and no byte is copied. In \
+                     front of a running guest this is where the bytes are copied into memory the \
+                     guest posted; the sk_buff stays in the host.",
+                    if self.is_live() { "known by its frames only" } else { "in the capture only" }
+                )],
             },
-            Some(PortFace::Wire) | None => Said {
+            Some(PortFace::Wire | PortFace::LiveWire) | None => Said {
                 title: "Delivered to the wire".to_owned(),
                 object: format!("{} bytes for the adapter's tx ring, counted", tap.bytes.len()),
                 owner: "the adapter".to_owned(),
-                text: vec![
-                    "The frame leaves: this wire is a capture file, so it is counted and goes \
-                     nowhere."
-                        .to_owned(),
-                ],
+                text: vec![format!(
+                    "The frame leaves: this wire is {}, so it is counted and goes nowhere.",
+                    if self.is_live() { "only listened to" } else { "a capture file" }
+                )],
             },
         };
         let step = self.push(Stage::Guest, StepKind::Boundary(port), tap, said);

@@ -99,7 +99,7 @@ fn privileged_frames_in_use_keep_their_block_and_what_finds_no_room_is_counted()
         while nic.rx(&mut pool, &mut ring, 64, &mut ledger) == RxStatus::Active {
             while let Some(desc) = ring.pop() {
                 // one of a hundred stays in use
-                if number(pool.received(&desc)).unwrap() % 100 == 0 {
+                if number(pool.received(&desc)).unwrap().is_multiple_of(100) {
                     kept.push(desc);
                 } else {
                     pool.free_desc(desc);
@@ -108,7 +108,7 @@ fn privileged_frames_in_use_keep_their_block_and_what_finds_no_room_is_counted()
         }
     }
     nic.stop().unwrap();
-    take(&mut nic, &mut pool, &mut ring, &mut ledger, |pool, desc| pool.free_desc(desc));
+    take(&mut nic, &mut pool, &mut ring, &mut ledger, Pool::free_desc);
     let counts = nic.counts().unwrap();
     assert!(nic.is_drained() && counts.dropped > 1_000, "{counts:?}");
     assert_eq!((counts.seen, ledger.frames_in), (4_000, 4_000));
