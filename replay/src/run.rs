@@ -26,9 +26,10 @@ const LOOK_EVERY: u32 = 16;
 pub const LEAD_NS: u64 = 2_000_000;
 /// The last part of it, in which the way out is warmed up.
 const WARM_NS: u64 = 80_000;
-/// How who is late catches up: up to that lateness, gaps are so many quarters of what they should
-/// be. Beyond, everything due goes at once.
-const CATCH_UP: [(u64, u64); 3] = [(100_000, 3), (5_000_000, 2), (20_000_000, 1)];
+/// How who is late catches up: up to that lateness, gaps are so many eighths of what they should
+/// be. Beyond, everything due goes at once. Longer ones would keep more frames late, and half of
+/// all on a machine that others use too.
+const CATCH_UP: [(u64, u64); 2] = [(100_000, 6), (20_000_000, 3)];
 /// A call may make up for so much at once: a pace near what a call for each frame reaches.
 const SLACK_NS: u64 = 2_000;
 
@@ -75,8 +76,8 @@ pub struct Control {
 /// Frames due at the same time go in one call. A frame is never handed over before its time, which
 /// counts from [`LEAD_NS`] after the start. Those that a stall made late do not follow in one heap,
 /// which no recording had and which would drown a small receiver: until the lateness is gone their
-/// gaps are three quarters of what they should be, half after a stall of 0.1 ms, a quarter after
-/// one of 5 ms. From 20 ms on, and at a pace that the machine cannot keep, what is due goes.
+/// gaps are three quarters of what they should be, three eighths after a stall of 0.1 ms. From 20 ms
+/// on, and at a pace that the machine cannot keep, what is due goes.
 pub fn run(
     feed: &mut Feed,
     ports: &mut [Box<dyn Transmit>],
@@ -255,8 +256,8 @@ impl Sender<'_> {
     fn times(&mut self, entry: &Entry) -> Times {
         let due = self.start_ns.saturating_add(self.schedule.next(entry.time_ns, entry.len()));
         let late = self.release_ns.saturating_sub(self.due_before);
-        let quarters = CATCH_UP.iter().find(|(most, _)| late <= *most).map_or(0, |(_, of)| *of);
-        let gap = (due - self.due_before) / 4 * quarters;
+        let eighths = CATCH_UP.iter().find(|(most, _)| late <= *most).map_or(0, |(_, of)| *of);
+        let gap = (due - self.due_before) / 8 * eighths;
         let release = due.max(self.release_ns.saturating_add(gap));
         (self.due_before, self.release_ns) = (due, release);
         Times { due, release }

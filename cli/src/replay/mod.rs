@@ -198,7 +198,7 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     let mut clock = TickClock::new();
     let sent = watched(&control, feed.bytes_total(), globals, || {
         if args.pace().is_timed() {
-            place.take();
+            Place::prefer();
         }
         clock.restart();
         let watch = check.as_mut().and_then(verify::Check::watch);

@@ -13,12 +13,16 @@ pub const WINDOW: usize = 1 << 19;
 const STRANGE_MAX: usize = 1 << 15;
 /// How far from its place a damaged frame is looked for, in frames.
 const NEAR: u64 = 256;
-/// Unknown frames that are looked at for each missing one.
+/// Frames that are looked at for each one: unknown ones for one missing, those of the same bytes for
+/// one that came.
 const LOOKS: usize = 256;
 /// An unknown frame of which so many eighths are those of a missing one is that one, damaged.
 const SAME_MIN: usize = 4;
 /// Frames of each kind that are named.
 const NAMED_MAX: usize = 8;
+
+/// One that comes this many frames late is not looked for among those of the same bytes.
+const STALE: u64 = 1 << 16;
 
 const NONE: u64 = u64::MAX;
 
@@ -88,18 +92,30 @@ enum State {
 struct Record {
     mark: Mark,
     state: State,
-    /// The next of the same bytes.
+    /// The next awaited one of the same bytes.
     next: u64,
 }
 
 /// Frames of the same bytes.
 #[derive(Debug)]
 struct Group {
-    /// The first that may be awaited, or `NONE`.
+    /// The first and the last of a list of those awaited, or `NONE`.
     first: u64,
     last: u64,
+    /// The one sent last, and the one that came last, or `NONE`.
+    newest: u64,
+    came: u64,
     /// Those in the window.
     records: u32,
+}
+
+/// What a frame that came is.
+enum Is {
+    /// That one.
+    Frame(u64),
+    /// That one once more.
+    Again(u64),
+    Unknown,
 }
 
 /// A frame that came and is none of those awaited.
@@ -108,6 +124,19 @@ struct Strange {
     parts: Parts,
     /// The frame that it would be if it were one of ours, by what came before it.
     place: u64,
+}
+
+/// Takes the record `at`, which comes after `before`, off the list of its group.
+fn unlink(records: &mut VecDeque<Record>, first: u64, group: &mut Group, before: u64, at: u64) {
+    let next = records.get((at - first) as usize).map_or(NONE, |record| record.next);
+    if before == NONE {
+        group.first = next;
+    } else if let Some(record) = records.get_mut((before - first) as usize) {
+        record.next = next;
+    }
+    if next == NONE {
+        group.last = before;
+    }
 }
 
 /// A hash that is one already.
@@ -184,21 +213,20 @@ impl Matcher {
         self.records.push_back(Record { mark, state: State::Awaited, next: NONE });
         self.awaited += 1;
         self.found.sent += 1;
-        match self.groups.entry(mark.hash) {
-            Entry::Vacant(entry) => {
-                entry.insert(Group { first: number, last: number, records: 1 });
-            }
-            Entry::Occupied(mut entry) => {
-                let group = entry.get_mut();
-                let last = std::mem::replace(&mut group.last, number);
-                group.records += 1;
-                if group.first == NONE {
-                    group.first = number;
-                }
-                if let Some(record) = self.records.get_mut((last - self.first) as usize) {
-                    record.next = number;
-                }
-            }
+        let group = self.groups.entry(mark.hash).or_insert(Group {
+            first: NONE,
+            last: NONE,
+            newest: NONE,
+            came: NONE,
+            records: 0,
+        });
+        group.records += 1;
+        group.newest = number;
+        let last = std::mem::replace(&mut group.last, number);
+        if last == NONE {
+            group.first = number;
+        } else if let Some(record) = self.records.get_mut((last - self.first) as usize) {
+            record.next = number;
         }
     }
 
@@ -215,23 +243,14 @@ impl Matcher {
 
     /// A frame came.
     pub fn received(&mut self, frame: &[u8]) {
-        let Some(group) = self.groups.get_mut(&self.seed.hash(frame)) else {
-            return self.strange(Parts::of(frame));
-        };
-        let number = loop {
-            let number = group.first;
-            if number == NONE {
-                let last = &self.records[(group.last - self.first) as usize];
+        let number = match self.find(self.seed.hash(frame)) {
+            Is::Unknown => return self.strange(Parts::of(frame)),
+            Is::Again(number) => {
                 self.found.duplicated += 1;
-                let frame = FrameName { sent: group.last + 1, frame: last.mark.record };
+                let frame = self.name_of(number);
                 return name(&mut self.found.named.duplicated, frame);
             }
-            let record = &mut self.records[(number - self.first) as usize];
-            group.first = record.next;
-            if record.state == State::Awaited {
-                record.state = State::Received;
-                break number;
-            }
+            Is::Frame(number) => number,
         };
         self.awaited -= 1;
         self.found.received += 1;
@@ -246,6 +265,43 @@ impl Matcher {
                 self.place = number + 1;
             }
         }
+    }
+
+    /// Of the frames of the same bytes, the awaited one that is nearest to where this one came;
+    /// or the one that came just before, if all awaited ones are far.
+    fn find(&mut self, hash: u64) -> Is {
+        let Some(group) = self.groups.get_mut(&hash) else { return Is::Unknown };
+        let (place, first) = (self.place, self.first);
+        let (mut before, mut at) = (NONE, group.first);
+        let mut best: Option<(u64, u64, u64)> = None;
+        for _ in 0..LOOKS {
+            let Some(record) = self.records.get((at.wrapping_sub(first)) as usize) else { break };
+            let next = record.next;
+            if record.state != State::Awaited || at.saturating_add(STALE) < place {
+                unlink(&mut self.records, first, group, before, at);
+                at = next;
+                continue;
+            }
+            let away = at.abs_diff(place);
+            if best.is_some_and(|(nearest, ..)| nearest <= away) {
+                break;
+            }
+            best = Some((away, before, at));
+            (before, at) = (at, next);
+        }
+        let kept = group.came != NONE && group.came >= first;
+        let again = if kept { group.came } else { group.newest };
+        let Some((away, before, at)) = best else { return Is::Again(again) };
+        // far: further than what came before by more than small disorder explains
+        if group.came != NONE && away > 4 * (place.abs_diff(group.came) + 1) {
+            return Is::Again(again);
+        }
+        unlink(&mut self.records, first, group, before, at);
+        group.came = at;
+        if let Some(record) = self.records.get_mut((at - first) as usize) {
+            record.state = State::Received;
+        }
+        Is::Frame(at)
     }
 
     fn strange(&mut self, parts: Parts) {
@@ -265,20 +321,16 @@ impl Matcher {
     /// The oldest frame leaves the window: it is not awaited any longer.
     fn forget_oldest(&mut self) {
         let Some(record) = self.records.front() else { return };
-        let (number, hash) = (self.first, record.mark.hash);
-        if record.state == State::Awaited {
-            let (mark, next) = (record.mark, record.next);
-            if let Some(group) = self.groups.get_mut(&hash)
-                && group.first == number
-            {
-                group.first = next;
-            }
-            self.awaited -= 1;
-            self.missing(number, &mark);
-        } else if let Some(group) = self.groups.get_mut(&hash)
+        let (number, mark, state) = (self.first, record.mark, record.state);
+        let hash = mark.hash;
+        if let Some(group) = self.groups.get_mut(&hash)
             && group.first == number
         {
-            group.first = record.next;
+            unlink(&mut self.records, number, group, NONE, number);
+        }
+        if state == State::Awaited {
+            self.awaited -= 1;
+            self.missing(number, &mark);
         }
         if let Entry::Occupied(mut entry) = self.groups.entry(hash) {
             entry.get_mut().records -= 1;

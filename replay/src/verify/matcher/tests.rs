@@ -192,6 +192,30 @@ proptest! {
     }
 
     #[test]
+    fn rounds_of_the_same_frames_are_told_apart(
+        faults in prop::collection::vec((0..1000_usize, prop_oneof![
+            Just(Fate::Lost),
+            Just(Fate::Twice),
+            Just(Fate::Damaged),
+            Just(Fate::Disturbed),
+        ]), 0..30),
+        rounds in 1..5_usize,
+    ) {
+        let once = numbered(200, |n| 90 + n as usize % 50);
+        let frames = vec![once; rounds].concat();
+        let mut fates = vec![Fate::Passes; frames.len()];
+        for (at, fate) in faults {
+            fates[at % frames.len()] = fate;
+        }
+        let found = verify(WINDOW, &frames, &journey(&frames, &fates));
+        let count = |fate| fates.iter().filter(|f| **f == fate).count() as u64;
+        prop_assert_eq!(found.lost, count(Fate::Lost));
+        prop_assert_eq!(found.corrupted, count(Fate::Damaged));
+        prop_assert_eq!(found.duplicated, count(Fate::Twice));
+        prop_assert_eq!((found.reordered, found.foreign), (0, count(Fate::Disturbed)));
+    }
+
+    #[test]
     fn any_frames_are_counted_once(
         sent in prop::collection::vec(prop::collection::vec(0..3_u8, 0..4), 0..60),
         came in prop::collection::vec(prop::collection::vec(0..3_u8, 0..4), 0..60),
@@ -199,14 +223,20 @@ proptest! {
         window in 1..70_usize,
     ) {
         let mut matcher = Matcher::with_window(SEED, window);
-        for frame in &sent {
-            matcher.sent(SEED.mark(frame, 1));
-        }
-        for number in &refused {
-            matcher.refused(*number);
-        }
-        for frame in &came {
-            matcher.received(frame);
+        // by turns, so that some are forgotten meanwhile
+        let turns = sent.len().max(came.len());
+        for turn in 0..turns {
+            if let Some(frame) = sent.get(turn) {
+                matcher.sent(SEED.mark(frame, 1));
+            }
+            if turn == turns / 2 {
+                for number in &refused {
+                    matcher.refused(*number);
+                }
+            }
+            if let Some(frame) = came.get(turn) {
+                matcher.received(frame);
+            }
         }
         let found = matcher.finish();
         prop_assert_eq!(found.sent, found.received + found.lost + found.corrupted);
