@@ -8,7 +8,7 @@ use crate::exit::Exit;
 #[cfg(target_os = "linux")]
 use crate::replay;
 use crate::term::ColorChoice;
-use crate::{bench, inspect, walk};
+use crate::{bench, extcap, inspect, walk};
 
 /// Walk a frame from the wire to the guest, see every step, lose nothing
 #[derive(Debug, Parser)]
@@ -79,6 +79,9 @@ pub enum Command {
     Replay(replay::Args),
     /// Check an isolation receipt that walk wrote
     Receipt(walk::receipt::Args),
+    /// Live interfaces and the path's stages as sources of Wireshark
+    #[command(long_about = long_about_of::<extcap::Args>())]
+    Extcap(extcap::Args),
     /// Measure speed on this machine, with peers beside it
     #[command(long_about = long_about_of::<bench::Args>())]
     Bench(bench::Args),
@@ -104,6 +107,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
         #[cfg(target_os = "linux")]
         Command::Replay(args) => replay::run(args, &cli.globals),
         Command::Receipt(args) => walk::receipt::run(args, &cli.globals),
+        Command::Extcap(args) => extcap::run(args, &cli.globals),
         Command::Bench(args) => bench::run(args, &cli.globals),
     }
 }

@@ -9,6 +9,7 @@ pub mod bench;
 pub mod capture;
 pub mod cli;
 pub mod exit;
+pub mod extcap;
 pub mod inspect;
 pub mod json;
 mod keyfile;

@@ -4,12 +4,18 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use framewalk::cli::{self, Cli};
-use framewalk::exit;
+use framewalk::{exit, extcap};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    cli::init_tracing(&cli.globals);
-    match cli::run(&cli) {
+    let args: Vec<_> = std::env::args_os().collect();
+    let done = if extcap::is_call(&args) {
+        extcap::answer(&args)
+    } else {
+        let cli = Cli::parse();
+        cli::init_tracing(&cli.globals);
+        cli::run(&cli)
+    };
+    match done {
         Ok(exit) => exit.into(),
         Err(error) if exit::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
