@@ -52,8 +52,7 @@ impl Live {
     }
 
     fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+        signal(&self.child, name, 1);
     }
 
     /// The next line of its output.
@@ -83,6 +82,12 @@ impl Live {
         self.signal("INT");
         self.end()
     }
+}
+
+/// Sends a signal to the program, so many times within microseconds.
+fn signal(child: &Child, name: &str, times: usize) {
+    let ids = vec![child.id().to_string(); times];
+    assert!(Command::new("kill").args(["-s", name]).args(ids).status().unwrap().success());
 }
 
 /// Sends the frames on `left`, in bursts of `burst`, `pause` apart.
@@ -235,6 +240,58 @@ fn privileged_a_filter_of_inspect_runs_in_the_kernel() {
     let (lines, _, said) = live.stop();
     assert_eq!(lines.len(), 100);
     assert!(said.contains("seen 400 = read 100 + filtered 300 + dropped 0"), "{said}");
+}
+
+#[test]
+#[ignore = "privileged: makes devices in a network namespace of its own"]
+fn privileged_a_second_ctrl_c_ends_at_once_and_the_twin_of_the_first_does_not() {
+    let _lab = cabled(1500);
+    let frames = numbered(20_000, |_| 100);
+    for _ in 0..5 {
+        let live = Live::start(&["walk", "-i", "right", "--json", "--guest", TO]);
+        send(&frames[..1000], 64, NO_PAUSE);
+        // as timeout(1) does: to the program, and to its process group
+        signal(&live.child, "INT", 2);
+        let (lines, code, said) = live.end();
+        assert_eq!(code, 0, "{said}");
+        assert_eq!(count(&ledger(&lines), "/in"), 1000);
+    }
+    // nobody reads what it prints, so it cannot come to its end
+    let mut stuck = Command::new(env!("CARGO_BIN_EXE_framewalk"))
+        .args(["inspect", "-i", "right", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(stuck.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
+    send(&frames, 64, NO_PAUSE);
+    signal(&stuck, "INT", 1);
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(stuck.try_wait().unwrap().is_none(), "the first one waits for what is left");
+    signal(&stuck, "INT", 1);
+    let start = Instant::now();
+    while stuck.try_wait().unwrap().is_none() {
+        assert!(start.elapsed() < Duration::from_secs(5), "it did not end");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(stuck.wait().unwrap().code(), Some(2));
+}
+
+#[test]
+fn what_ends_a_live_look_is_not_for_files() {
+    for command in ["inspect", "walk"] {
+        for option in [["--count", "3"], ["--seconds", "1"]] {
+            let out = Command::new(env!("CARGO_BIN_EXE_framewalk"))
+                .args([command, "some.pcap"])
+                .args(option)
+                .output()
+                .unwrap();
+            let said = String::from_utf8(out.stderr).unwrap();
+            assert_eq!(out.status.code(), Some(2));
+            assert!(said.contains("cannot be used with") && said.contains(option[0]), "{said}");
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! When a capture ends.
 
+use std::io::Read;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::{Span, SpanRelativeTo};
@@ -152,22 +154,27 @@ impl Conditions {
     }
 }
 
-/// The signals that end a capture in good order; the second of a kind ends it at once.
+/// The signals that end a capture in good order; another one ends it at once.
 #[derive(Debug, Default)]
 pub(crate) struct Signals(Arc<AtomicUsize>);
+
+/// A signal that follows so soon is the same one: timeout(1) sends it to the program and to its
+/// process group.
+const TWIN: Duration = Duration::from_millis(200);
 
 impl Signals {
     pub(crate) fn new() -> std::io::Result<Self> {
         use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-        use std::sync::atomic::AtomicBool;
         let signals = Self::default();
+        let again = Arc::new(AtomicBool::new(false));
+        let (tell, hear) = UnixStream::pair()?;
         for signal in [SIGINT, SIGTERM, SIGHUP] {
-            let twice = Arc::new(AtomicBool::new(false));
-            // in this order: the first time `twice` is still false
-            signal_hook::flag::register_conditional_shutdown(signal, 2, Arc::clone(&twice))?;
-            signal_hook::flag::register(signal, twice)?;
+            signal_hook::flag::register_conditional_shutdown(signal, 2, Arc::clone(&again))?;
             signal_hook::flag::register_usize(signal, Arc::clone(&signals.0), signal as usize)?;
+            signal_hook::low_level::pipe::register(signal, tell.try_clone()?)?;
         }
+        let watch = move || arm(hear, &again);
+        std::thread::Builder::new().name("signals".to_owned()).spawn(watch)?;
         Ok(signals)
     }
 
@@ -181,6 +188,20 @@ impl Signals {
             SIGHUP => Some(Ended::Signal("SIGHUP")),
             _ => Some(Ended::Signal("a signal")),
         }
+    }
+}
+
+/// Waits for the first signal, whatever else the program is busy with; from a moment later on,
+/// another one ends it.
+fn arm(mut hear: UnixStream, again: &AtomicBool) {
+    use caps::CapSet::{Bounding, Effective, Inheritable, Permitted};
+    // capabilities are each thread's own: this one needs none and keeps none
+    for set in [Bounding, Inheritable, Effective, Permitted] {
+        let _ = caps::clear(None, set);
+    }
+    if hear.read(&mut [0]).is_ok_and(|bytes| bytes > 0) {
+        std::thread::sleep(TWIN);
+        again.store(true, Ordering::Relaxed);
     }
 }
 

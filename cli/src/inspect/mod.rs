@@ -64,11 +64,11 @@ pub struct Args {
     #[arg(short, long, value_name = "IFACE", conflicts_with = "file")]
     pub interface: Option<String>,
     /// Live: stop after so many frames
-    #[arg(long, value_name = "N", requires = "interface",
+    #[arg(long, value_name = "N", conflicts_with = "file",
         value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
     /// Live: stop after so many seconds
-    #[arg(long, value_name = "SECONDS", requires = "interface", value_parser = parse_seconds)]
+    #[arg(long, value_name = "SECONDS", conflicts_with = "file", value_parser = parse_seconds)]
     pub seconds: Option<Duration>,
     /// Show this frame, counted from 1
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..),

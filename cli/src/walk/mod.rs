@@ -70,11 +70,11 @@ pub struct Args {
     #[arg(short, long, value_name = "IFACE", conflicts_with_all = ["file", "stream"])]
     pub interface: Option<String>,
     /// Live: stop after so many frames
-    #[arg(long, value_name = "N", requires = "interface",
+    #[arg(long, value_name = "N", conflicts_with_all = ["file", "stream"],
         value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
     /// Live: stop after so many seconds
-    #[arg(long, value_name = "SECONDS", requires = "interface",
+    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["file", "stream"],
         value_parser = stream::parse_seconds)]
     pub seconds: Option<Duration>,
     /// No capture: one TCP stream of this many bytes (64M, 1Gi) between two live guests
