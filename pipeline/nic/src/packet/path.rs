@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use skb::{DropReason, Ledger, LinkType, Nic, Pool, Ring, RxDesc, RxStatus, Stage};
 
-use super::{Config, PacketError, PacketRx, RxCounts, SNAPLEN_MAX, Wake, frame};
+use super::{Config, LinkChange, PacketError, PacketRx, RxCounts, SNAPLEN_MAX, Wake, frame};
 use crate::Ingress;
 use crate::link::Link;
 use crate::sys::packet::Taken;
@@ -57,6 +57,8 @@ pub struct PacketNic {
     /// No frame passes since then.
     stopped: Option<Instant>,
     drained: bool,
+    /// What happened to the interface while frames were only looked at.
+    change: Option<LinkChange>,
     error: Option<PacketError>,
 }
 
@@ -81,6 +83,7 @@ impl PacketNic {
             told: 0,
             stopped: None,
             drained: false,
+            change: None,
             error: None,
         })
     }
@@ -97,8 +100,9 @@ impl PacketNic {
 
     /// Looks at frames as they come and takes none: they all come by [`Nic::rx`] later. `each`
     /// gets their bytes as they lie in the ring, where a VLAN tag may still be beside the frame.
-    /// Ends after `frames` frames or `time`, when most of the ring is full, or when `enough` says
-    /// so; the result is how many were looked at.
+    /// Ends after `frames` frames or `time`, when most of the ring is full, when something happens
+    /// to the interface (which [`Self::wait`] then tells), or when `enough` says so; the result is
+    /// how many were looked at.
     pub fn look(
         &mut self,
         frames: u64,
@@ -118,7 +122,8 @@ impl PacketNic {
                     looked += 1;
                 }
                 self.ahead.push_back(taken);
-            } else if let Wake::Link(_) = self.rx.poll(Duration::from_millis(10))? {
+            } else if let Wake::Link(change) = self.rx.poll(Duration::from_millis(10))? {
+                self.change = Some(change);
                 break;
             }
             if self.rx.ring.taken() * 4 >= self.rx.ring.blocks() * 3 {
@@ -131,6 +136,9 @@ impl PacketNic {
     /// Waits for frames, at most `timeout`, and looks at the interface now and then. Returns at
     /// once while there are frames to be taken.
     pub fn wait(&mut self, timeout: Duration) -> Result<Wake, PacketError> {
+        if let Some(change) = self.change.take() {
+            return Ok(Wake::Link(change));
+        }
         let more = self.current.as_ref().is_some_and(|taken| taken.left > 0);
         if self.stopped.is_none() && (more || !self.ahead.is_empty()) {
             return Ok(Wake::Frames);

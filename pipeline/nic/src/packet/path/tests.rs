@@ -159,6 +159,25 @@ fn privileged_what_was_looked_at_comes_later_with_tags_in_place_and_ends_at_the_
 
 #[test]
 #[ignore = "privileged: makes devices in a network namespace of its own"]
+fn privileged_an_interface_that_vanishes_under_a_look_is_told_and_its_frames_still_come() {
+    let lab = Lab::new();
+    let (mut pool, mut nic, mut ring, mut ledger) = stations(&lab, 4);
+    send("left", &numbered(10, |_| 100));
+    assert_eq!(nic.look(10, Duration::from_secs(5), || false, |_| {}).unwrap(), 10);
+    lab.ip(&["link", "delete", "right"]);
+    assert_eq!(nic.look(1, Duration::from_secs(5), || false, |_| {}).unwrap(), 0);
+    assert_eq!(nic.wait(Duration::ZERO).unwrap(), Wake::Link(LinkChange::Gone));
+    nic.stop().unwrap();
+    let mut got = 0;
+    take(&mut nic, &mut pool, &mut ring, &mut ledger, |pool, desc| {
+        got += 1;
+        pool.free_desc(desc);
+    });
+    assert_eq!((got, ledger.frames_in, nic.is_drained()), (10, 10, true));
+}
+
+#[test]
+#[ignore = "privileged: makes devices in a network namespace of its own"]
 fn privileged_pool_and_nic_may_go_in_any_order() {
     let lab = Lab::new();
     let (pool, nic, ..) = stations(&lab, 4);
