@@ -11,7 +11,7 @@ use crate::cli::Globals;
 use crate::walk::talk;
 
 /// Reads a key, which nobody but its owner may be able to read.
-pub fn read(path: &Path) -> anyhow::Result<Key> {
+pub(crate) fn read(path: &Path) -> anyhow::Result<Key> {
     let name = path.display();
     let file = File::open(path).with_context(|| format!("open the key {name}"))?;
     #[cfg(unix)]
@@ -31,7 +31,7 @@ pub fn read(path: &Path) -> anyhow::Result<Key> {
 /// The file's key, or a new one written there with mode 0600.
 ///
 /// `what_for` ends the sentence "keep it, ...".
-pub fn read_or_make(path: &Path, what_for: &str, globals: &Globals) -> anyhow::Result<Key> {
+pub(crate) fn read_or_make(path: &Path, what_for: &str, globals: &Globals) -> anyhow::Result<Key> {
     if path.exists() {
         return read(path);
     }

@@ -383,3 +383,32 @@ fn every_shared_capture_walks_balanced() {
     }
     assert!(walked > 100, "only {walked} captures");
 }
+
+/// A replay into the switch is a walk, at another pace and with a copy of each frame.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_replay_into_the_switch_comes_to_what_a_walk_does() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pcaps/practice.pcapng");
+    let file = file.to_str().unwrap();
+    let lines = |args: &[&str]| -> Vec<serde_json::Value> {
+        let out = Command::new(env!("CARGO_BIN_EXE_framewalk")).args(args).output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        let text = String::from_utf8(out.stdout).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    for kind in ["external", "internal", "private"] {
+        let walked = lines(&["walk", file, "--switch-type", kind, "--json"]).remove(0);
+        let replayed = lines(&["replay", file, "--switch", "-t", "--switch-type", kind, "--json"]);
+        assert_eq!(
+            (&replayed[0]["sent"], &replayed[0]["method"]),
+            (&walked["in"], &"switch".into())
+        );
+        for member in ["in", "delivered", "dropped", "consumed", "cloned", "ports", "guests"] {
+            assert_eq!(replayed[1][member], walked[member], "{kind}: {member}");
+        }
+        assert_eq!(replayed[1]["copies"]["fed"], walked["in"]);
+    }
+    let paced = lines(&["replay", file, "--switch", "--pps", "1000", "--limit", "100", "--json"]);
+    assert_eq!((&paced[0]["sent"], &paced[1]["in"]), (&100.into(), &100.into()));
+    assert!(paced[0]["seconds"].as_f64().unwrap() > 0.098);
+}

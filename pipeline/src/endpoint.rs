@@ -4,7 +4,7 @@
 use guest::{CountingSink, FrameDigest, SmolHost};
 #[cfg(target_os = "linux")]
 use nic::packet::PacketNic;
-use nic::{FileNic, Generator};
+use nic::{FedNic, FileNic, Generator};
 use skb::{Ledger, Nic, Pool, Ring, Run, RxStatus, Sink, Skb};
 
 /// The far end of a port.
@@ -16,6 +16,8 @@ pub enum Endpoint {
     Digest(CountingSink<FrameDigest>),
     /// A wire: frames come in from a capture file, frames sent out are counted.
     File(Box<FileNic>, CountingSink),
+    /// A wire: frames are handed in when their time has come, frames sent out are counted.
+    Fed(Box<FedNic>, CountingSink),
     /// A wire: frames come in from a generator, frames sent out are counted.
     Generator(Generator, CountingSink),
     /// A wire: frames come in from a live interface, frames sent out are counted and go nowhere.
@@ -29,7 +31,9 @@ impl Endpoint {
     /// Frames and bytes it took delivery of.
     pub fn taken(&self) -> (u64, u64) {
         match self {
-            Self::Sink(s) | Self::File(_, s) | Self::Generator(_, s) => (s.frames(), s.bytes()),
+            Self::Sink(s) | Self::File(_, s) | Self::Fed(_, s) | Self::Generator(_, s) => {
+                (s.frames(), s.bytes())
+            }
             #[cfg(target_os = "linux")]
             Self::Packet(_, s) => (s.frames(), s.bytes()),
             Self::Digest(s) => (s.frames(), s.bytes()),
@@ -58,6 +62,7 @@ impl Nic for Endpoint {
         match self {
             Self::Sink(_) | Self::Digest(_) => RxStatus::Done,
             Self::File(nic, _) => nic.rx(pool, ring, budget, ledger),
+            Self::Fed(nic, _) => nic.rx(pool, ring, budget, ledger),
             Self::Generator(nic, _) => nic.rx(pool, ring, budget, ledger),
             #[cfg(target_os = "linux")]
             Self::Packet(nic, _) => nic.rx(pool, ring, budget, ledger),
@@ -70,7 +75,9 @@ impl Sink for Endpoint {
     #[inline]
     fn credit(&self) -> usize {
         match self {
-            Self::Sink(s) | Self::File(_, s) | Self::Generator(_, s) => s.credit(),
+            Self::Sink(s) | Self::File(_, s) | Self::Fed(_, s) | Self::Generator(_, s) => {
+                s.credit()
+            }
             #[cfg(target_os = "linux")]
             Self::Packet(_, s) => s.credit(),
             Self::Digest(s) => s.credit(),
@@ -81,7 +88,7 @@ impl Sink for Endpoint {
     #[inline]
     fn deliver(&mut self, pool: &mut Pool, skb: Skb, ledger: &mut Ledger) {
         match self {
-            Self::Sink(s) | Self::File(_, s) | Self::Generator(_, s) => {
+            Self::Sink(s) | Self::File(_, s) | Self::Fed(_, s) | Self::Generator(_, s) => {
                 s.deliver(pool, skb, ledger);
             }
             #[cfg(target_os = "linux")]
@@ -94,7 +101,7 @@ impl Sink for Endpoint {
     #[inline]
     fn deliver_runs(&mut self, pool: &mut Pool, burst: &[Skb], runs: &[Run], ledger: &mut Ledger) {
         match self {
-            Self::Sink(s) | Self::File(_, s) | Self::Generator(_, s) => {
+            Self::Sink(s) | Self::File(_, s) | Self::Fed(_, s) | Self::Generator(_, s) => {
                 s.deliver_runs(pool, burst, runs, ledger);
             }
             #[cfg(target_os = "linux")]

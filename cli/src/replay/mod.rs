@@ -4,6 +4,7 @@ pub(crate) mod change;
 mod place;
 pub mod port;
 mod report;
+mod switch;
 mod verify;
 
 use std::io::{IsTerminal, Write};
@@ -26,9 +27,11 @@ use crate::cli::Globals;
 use crate::exit::Exit;
 use crate::term::{Paint, Progress};
 use crate::walk::stream::parse_size;
+use crate::walk::{self, plan::SwitchKind};
 use place::Place;
 use port::{Out, Ports};
 use report::Told;
+use switch::Switch;
 
 /// Time between two looks at how far it is, for the progress bar.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -71,8 +74,17 @@ pub struct Args {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Interface to send by; with N= only what the capture's interface N (from 0) recorded
-    #[arg(short, long, value_name = "[N=]IFACE", required = true)]
+    #[arg(short, long, value_name = "[N=]IFACE", required_unless_present = "switch")]
     pub interface: Vec<Out>,
+    /// Into the virtual switch instead of an interface: the path of walk, on time, no root
+    #[arg(long, conflicts_with_all = ["interface", "method", "verify", "on_production"])]
+    pub switch: bool,
+    /// A station that is a guest behind the switch (repeatable)
+    #[arg(long, value_name = "MAC", requires = "switch")]
+    pub guest: Vec<skb::MacAddr>,
+    /// Who can be on the switch, in Hyper-V's three types
+    #[arg(long, value_enum, value_name = "TYPE", default_value = "external", requires = "switch")]
+    pub switch_type: SwitchKind,
     /// As fast as the interface takes frames
     #[arg(short = 't', long, group = "pace", help_heading = "How fast")]
     pub topspeed: bool,
@@ -176,7 +188,14 @@ impl Args {
 
 /// Runs it.
 pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
-    let mut ports = Ports::choose(&args.interface, &args.on_production)?;
+    let switch = match args.switch {
+        true => Some(Switch::wire(&args.file, &args.guest, args.switch_type, globals)?),
+        false => None,
+    };
+    let mut ports = match &switch {
+        Some(switch) => switch.ports(),
+        None => Ports::choose(&args.interface, &args.on_production)?,
+    };
     let control = Control::default();
     listen(&control.stop)?;
     let total = std::fs::metadata(&args.file).ok().map(|info| info.len());
@@ -211,6 +230,15 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     let told = Told { args, ports: &ports, report: &sent, outcome: &outcome, preloaded, verified };
     print(&told, globals)?;
     finish(args, &told, outcome.damage.as_ref())?;
+    drop(ports);
+    if let Some(switch) = switch {
+        let report = switch.finish()?;
+        walk::print(&report, globals)?;
+        if let Err(imbalance) = report.ledger.check() {
+            walk::talk(&format!("framewalk: {imbalance}; this is a fault of framewalk"));
+            return Ok(Exit::OurFault);
+        }
+    }
     if let Some(damage) = outcome.damage {
         return Err(damage.into());
     }

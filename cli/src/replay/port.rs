@@ -66,9 +66,17 @@ pub struct Ports {
     pub ways: Vec<Box<dyn Transmit>>,
     /// Faster ways that do not work here, by interface.
     pub passed_over: Vec<(String, Method, TxError)>,
+    /// What the ways take, where they are no devices.
+    other: Option<Vec<PortSpec>>,
 }
 
 impl Ports {
+    /// Ways that are no devices, which take frames of up to `mtu` bytes and an Ethernet header.
+    pub(super) fn of_ways(ways: Vec<Box<dyn Transmit>>, mtu: u32) -> Self {
+        let other = Some(ways.iter().map(|_| PortSpec { mtu }).collect());
+        Self { links: Vec::new(), map: PortMap::All, ways, passed_over: Vec::new(), other }
+    }
+
     /// Finds the devices and refuses those that are in use.
     pub fn choose(outs: &[Out], on_production: &[String]) -> anyhow::Result<Self> {
         let mut ports = Self {
@@ -76,6 +84,7 @@ impl Ports {
             map: PortMap::All,
             ways: Vec::new(),
             passed_over: Vec::new(),
+            other: None,
         };
         let mut map = BTreeMap::new();
         for out in outs {
@@ -133,11 +142,17 @@ impl Ports {
 
     /// What preparing frames needs to know.
     pub fn specs(&self) -> Vec<PortSpec> {
-        self.links.iter().map(|link| PortSpec { mtu: link.mtu }).collect()
+        match &self.other {
+            Some(specs) => specs.clone(),
+            None => self.links.iter().map(|link| PortSpec { mtu: link.mtu }).collect(),
+        }
     }
 
     /// Their names.
     pub fn names(&self) -> String {
+        if self.links.is_empty() {
+            return "the virtual switch".to_owned();
+        }
         let names: Vec<&str> = self.links.iter().map(|link| link.name.as_str()).collect();
         names.join(", ")
     }

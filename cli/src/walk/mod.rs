@@ -226,7 +226,8 @@ impl Receipt {
     }
 }
 
-fn print(report: &Report, globals: &Globals) -> anyhow::Result<()> {
+/// The report, as JSON or for people.
+pub(crate) fn print(report: &Report, globals: &Globals) -> anyhow::Result<()> {
     let mut text = String::new();
     if globals.json {
         text = report.json().to_string();

@@ -61,7 +61,7 @@ pub fn to_the_end<T: Tracer>(engine: &mut Engine<T>, progress: &mut Progress) ->
 }
 
 /// One turn: the wire first, then whatever else has something. `Done` when the wire has ended.
-pub(super) fn poll<T: Tracer>(engine: &mut Engine<T>, live: bool) -> RxStatus {
+pub(crate) fn poll<T: Tracer>(engine: &mut Engine<T>, live: bool) -> RxStatus {
     let wire = engine.poll_port(WIRE);
     let others = if live { 1..engine.ports().len() } else { 0..0 };
     for index in others {

@@ -8,6 +8,7 @@
 pub mod bpf;
 #[cfg(target_os = "linux")]
 pub mod cable;
+mod fed;
 mod file;
 mod generator;
 #[cfg(target_os = "linux")]
@@ -23,5 +24,6 @@ pub mod tx;
 #[cfg(target_os = "linux")]
 pub mod xdp;
 
+pub use fed::{FedError, FedNic};
 pub use file::{BLOCK_MIN, FileNic, FileNicError, Ingress};
 pub use generator::{Generator, GeneratorError};

@@ -26,10 +26,12 @@ pub enum Method {
     Sendmmsg,
     /// `PACKET_TX_RING` with TPACKET_V2 (`Documentation/networking/packet_mmap.rst`).
     TxRing,
+    /// Into a switch of this process: no device at all.
+    Switch,
 }
 
 impl Method {
-    /// All of them, fastest first.
+    /// Those of a device, fastest first.
     pub const ALL: [Self; 3] = [Self::AfXdp, Self::Sendmmsg, Self::TxRing];
 
     /// Its name on the command line and in reports.
@@ -38,6 +40,7 @@ impl Method {
             Self::AfXdp => "af-xdp",
             Self::Sendmmsg => "sendmmsg",
             Self::TxRing => "tx-ring",
+            Self::Switch => "switch",
         }
     }
 }
@@ -298,6 +301,9 @@ pub fn choose(link: &Link, method: Option<Method>) -> Result<Chosen, TxError> {
             Method::Sendmmsg => PacketSender::open(index, bounds).map(|way| Box::new(way) as _),
             Method::AfXdp => XskSender::open(index, bounds).map(|way| Box::new(way) as _),
             Method::TxRing => TxRing::open(index, bounds).map(|way| Box::new(way) as _),
+            Method::Switch => {
+                Err(("open a switch of this process", io::ErrorKind::Unsupported.into()))
+            }
         };
         opened.map_err(|refusal| TxError::of(method, link, refusal))
     };

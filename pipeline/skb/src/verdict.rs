@@ -131,6 +131,8 @@ reasons! {
         GroHeader = "gro-header",
         /// A template was written into a slot by the generator.
         Generator = "generator",
+        /// A frame was handed in when its time had come (a replay into the switch).
+        Fed = "fed",
     }
 }
 
