@@ -36,3 +36,9 @@ fn decode() {
 fn path() {
     replay("path", fuzz::path::run);
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn replay_of_any_file() {
+    replay("replay", fuzz::replay::run);
+}

@@ -36,6 +36,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         let corpus = |target: &str| root.join("corpus").join(target);
         for (name, bytes) in readers(&stem, &frames)? {
             write(&corpus("capture_reader"), &name, &bytes)?;
+            for (options, head) in framewalk_fuzz::replay::SEED_OPTIONS {
+                if !name.ends_with("st") && !name.ends_with("gz") {
+                    let bytes = [head, &bytes].concat();
+                    write(&corpus("replay"), &format!("{name}-{options}"), &bytes)?;
+                }
+            }
         }
         for (name, bytes) in decodes(&stem, &frames) {
             write(&corpus("decode"), &name, &bytes)?;

@@ -7,4 +7,6 @@ pub mod decode;
 pub mod frames;
 pub mod input;
 pub mod path;
+#[cfg(target_os = "linux")]
+pub mod replay;
 pub mod switch;
