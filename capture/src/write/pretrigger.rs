@@ -212,7 +212,9 @@ mod tests {
     proptest! {
         #[test]
         fn it_holds_what_a_queue_with_the_same_bounds_would(
-            frames in proptest::collection::vec((0..40i64, 0..900usize, any::<Option<u16>>()), 1..200),
+            frames in proptest::collection::vec(
+                (0..40i64, 0..900usize, any::<Option<u16>>()), 1..200,
+            ),
             bytes in 4096..9000usize,
             drain_at in 0..200usize,
         ) {

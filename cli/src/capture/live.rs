@@ -285,13 +285,7 @@ pub(super) fn run(
     });
     view.clear();
     let seconds = look.begun.elapsed().as_secs_f64();
-    let (mut rx, mut drained) = (RxCounts::default(), true);
-    for worked in worked {
-        let Ok(worked) = worked else { anyhow::bail!("a worker panicked") };
-        rx = rx.plus(&worked.rx);
-        drained &= worked.drained;
-        look.error = look.error.take().or(worked.error.map(Into::into));
-    }
+    let (rx, drained) = look.sum(worked)?;
     look.count_interface();
     let Look { interface, error, .. } = look;
     let mut taker = shared.taker.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -320,6 +314,18 @@ pub(super) fn run(
 }
 
 impl Look<'_> {
+    /// What all workers counted, and whether each of them came to its end.
+    fn sum(&mut self, all: Vec<thread::Result<Worked>>) -> anyhow::Result<(RxCounts, bool)> {
+        let (mut rx, mut drained) = (RxCounts::default(), true);
+        for worked in all {
+            let Ok(worked) = worked else { anyhow::bail!("a worker panicked") };
+            rx = rx.plus(&worked.rx);
+            drained &= worked.drained;
+            self.error = self.error.take().or(worked.error.map(Into::into));
+        }
+        Ok((rx, drained))
+    }
+
     fn until_the_end(&mut self, trouble: &mut Trouble, view: &mut View) -> Ended {
         let mut ticked = Instant::now();
         loop {

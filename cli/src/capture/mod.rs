@@ -44,7 +44,7 @@ const PRIVATE: &str = "This file holds frames of a network and so, on a practice
         sudo framewalk capture -i mirror0 -w week.pcapng --file-size 100M --budget 2G --keep 7d\n  \
         sudo framewalk capture -i mirror0 -w day.pcapng.zst --headers\n      \
             compressed: the ending says how (.gz, .zst)\n  \
-        sudo framewalk capture -i mirror0 -w rdp.pcapng --trigger 'tcp port 3389' --before 30s\n      \
+        sudo framewalk capture -i mirror0 -w rdp.pcapng --trigger 'tcp port 3389'\n      \
             nothing, until someone tries RDP; then what led to it\n  \
         sudo framewalk capture -i mirror0 -w ten.pcapng --count 10\n  \
         sudo framewalk capture -i mirror0 -w minute.pcapng --seconds 60 --json\n\n\

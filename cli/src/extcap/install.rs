@@ -101,9 +101,9 @@ mod tests {
     fn wireshark_says_where_its_folder_is() {
         let old = "Temp:                \t/tmp\nExtcap path:         \t/usr/lib/wireshark/extcap\n";
         assert_eq!(of_folders(old), Some("/usr/lib/wireshark/extcap".into()));
-        let new = "Personal Extcap path: \t/home/a/.local/lib/wireshark/extcap\n\
+        let new = "Personal Extcap path: \t/opt/a/.local/lib/wireshark/extcap\n\
                    Global Extcap path:  \t/usr/lib/wireshark/extcap\n";
-        assert_eq!(of_folders(new), Some("/home/a/.local/lib/wireshark/extcap".into()));
+        assert_eq!(of_folders(new), Some("/opt/a/.local/lib/wireshark/extcap".into()));
         assert_eq!(of_folders("Temp: /tmp\n"), None);
     }
 

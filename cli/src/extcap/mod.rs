@@ -126,7 +126,8 @@ struct Call {
     #[arg(long)]
     headers: bool,
     /// Bytes kept of each frame
-    #[arg(long, value_parser = clap::value_parser!(u32).range(14..=262_144), default_value_t = 262_144)]
+    #[arg(long, default_value_t = 262_144,
+        value_parser = clap::value_parser!(u32).range(14..=262_144))]
     snaplen: u32,
     /// The capture file whose stages are shown
     #[arg(long)]

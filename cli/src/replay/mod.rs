@@ -61,7 +61,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
         framewalk replay morning.pcapng -i veth0 --topspeed --loop 100\n  \
         framewalk replay two-taps.pcapng -i 0=vethA -i 1=vethB   each tap by a port of its own\n  \
         framewalk replay morning.pcapng -i vethA -t --loop 50 --verify vethB   does all arrive?\n  \
-        framewalk replay morning.pcapng -i veth0 --map-ip 192.168.1.0/24=10.9.9.0/24 --vlan-push 10\n  \
+        framewalk replay morning.pcapng -i veth0 --map-ip 192.168.1.0/24=10.9.9.0/24\n  \
         framewalk replay morning.pcapng -i veth0 --anonymize site.key --pps 100\n  \
         zcat old.pcap.gz | framewalk replay - -i veth0 --json | jq .gap_error_ns\n\n\
         A cable to try it on, without harm to any network:\n  \
@@ -188,9 +188,10 @@ impl Args {
 
 /// Runs it.
 pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
-    let switch = match args.switch {
-        true => Some(Switch::wire(&args.file, &args.guest, args.switch_type, globals)?),
-        false => None,
+    let switch = if args.switch {
+        Some(Switch::wire(&args.file, &args.guest, args.switch_type, globals)?)
+    } else {
+        None
     };
     let mut ports = match &switch {
         Some(switch) => switch.ports(),

@@ -194,7 +194,8 @@ pub enum PacketError {
     },
     /// The device's frames are of a kind that is not read.
     #[error(
-        "{interface} is of hardware type {hardware} (ARPHRD), which is not read; read are Ethernet (1), loopback (772) and raw IP (519, 65534)"
+        "{interface} is of hardware type {hardware} (ARPHRD), which is not read; read are \
+         Ethernet (1), loopback (772) and raw IP (519, 65534)"
     )]
     Hardware {
         /// Where.

@@ -3,16 +3,19 @@
 //! With one key the same address always becomes the same other one, so flows, subnets and tables
 //! keep their shape. What is not understood is zeroed, never let through:
 //!
-//! | part | becomes |
-//! | --- | --- |
-//! | MAC address | keyed, locally administered (IEEE 802-2014 8.2.2); group addresses stay, but the part of an IPv6 solicited-node one that comes from an address |
-//! | IPv4 and IPv6 address | prefix-preserving (Crypto-PAn: Xu, Fan, Ammar, Moon, ICNP 2002); private, link-local and shared ranges keep their prefix, so that nothing private becomes public or the other way around; loopback, multicast, broadcast and 0 stay |
-//! | ports, TCP flags, sequence numbers, lengths, times, VLAN tags | stay |
-//! | IPv4 options, bodies of IPv6 extension headers | zeroed (IPv4: no-operation, RFC 791 3.1), fragment headers stay |
-//! | ARP, router and neighbour messages of ICMPv6 | their addresses as above; options keep their kind and length |
-//! | IGMP | the group stays, records are zeroed |
-//! | everything after the transport header, other ICMP, other protocols | zeroed |
-//! | checksums | made anew for what is there now; 0 in fragments, whose sum covers what is elsewhere |
+//! * A MAC address becomes a keyed, locally administered one (IEEE 802-2014 8.2.2). Group addresses
+//!   stay, but for the part of an IPv6 solicited-node address that comes from a station's.
+//! * IPv4 and IPv6 addresses are changed with prefixes preserved (Crypto-PAn: Xu, Fan, Ammar and
+//!   Moon, ICNP 2002). Private, link-local and shared ranges keep their prefix, so that nothing
+//!   private becomes public or the other way around. Loopback, multicast, broadcast and 0 stay.
+//! * Ports, TCP flags and options, sequence numbers, lengths, times and VLAN tags stay.
+//! * IPv4 options become no-operations (RFC 791 3.1), bodies of IPv6 extension headers zeros;
+//!   fragment headers stay.
+//! * In ARP and in router and neighbour messages of ICMPv6 addresses become others as above;
+//!   options keep their kind and length. In IGMP the group stays, records are zeroed.
+//! * Everything after the transport header, other ICMP and other protocols are zeroed.
+//! * Checksums are made anew for what is there now. They are 0 in fragments, where a sum covers
+//!   what is elsewhere.
 //!
 //! Ports, sizes and times of a conversation can still tell someone who knows it. A file made so is
 //! pseudonymous, not anonymous in the sense of recital 26 of the GDPR.

@@ -2,8 +2,8 @@
 //!
 //! Addresses and ports are those of the outermost IP packet, its Ethernet header, ARP and
 //! neighbour discovery; what a tunnel carries is payload here. Checksums follow the change
-//! (RFC 1624): one that was right stays right, one that was wrong stays wrong, also in fragments and
-//! in frames that were cut.
+//! (RFC 1624): one that was right stays right, one that was wrong stays wrong, also in fragments
+//! and in frames that were cut.
 
 mod anonymize;
 mod map;

@@ -13,8 +13,8 @@ pub const WINDOW: usize = 1 << 19;
 const STRANGE_MAX: usize = 1 << 15;
 /// How far from its place a damaged frame is looked for, in frames.
 const NEAR: u64 = 256;
-/// Frames that are looked at for each one: unknown ones for one missing, those of the same bytes for
-/// one that came.
+/// Frames that are looked at for each one: unknown ones for one missing, those of the same bytes
+/// for one that came.
 const LOOKS: usize = 256;
 /// An unknown frame of which so many eighths are those of a missing one is that one, damaged.
 const SAME_MIN: usize = 4;

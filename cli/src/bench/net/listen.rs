@@ -20,7 +20,7 @@ pub(in crate::bench) fn hear<T>(
     during: impl FnOnce() -> anyhow::Result<T>,
 ) -> anyhow::Result<(RxCounts, T)> {
     let over = AtomicBool::new(false);
-    let (ready, wait) = mpsc::channel();
+    let (ready, wait) = mpsc::sync_channel(1);
     std::thread::scope(|scope| {
         let ear = scope.spawn(|| on_core(lab.receiver_core, || listen(lab, each, &over, &ready))?);
         // an ear that cannot open hangs up
@@ -39,7 +39,7 @@ fn listen(
     lab: &Lab,
     mut each: impl FnMut(&Frame<'_>),
     over: &AtomicBool,
-    ready: &mpsc::Sender<()>,
+    ready: &mpsc::SyncSender<()>,
 ) -> anyhow::Result<RxCounts> {
     let config = Config { promiscuous: false, ..Config::default() };
     let opened = PacketRx::open(&lab.far.name, &config);
