@@ -36,14 +36,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// The JSON lines of every bench, in the order they ran.
 pub(crate) fn measure(framewalk: &Path, file: &Path) -> Result<Vec<Value>> {
     let file = file.to_string_lossy();
-    let benches: [&[&str]; 3] = [
-        &["bench", "path", "--json"],
-        &["bench", "inspect", &file, "--json"],
-        &["bench", "growth", "--json"],
+    let mut benches: Vec<Vec<&str>> = vec![
+        vec!["bench", "path", "--json"],
+        vec!["bench", "inspect", &file, "--json"],
+        vec!["bench", "growth", "--json"],
     ];
+    if sh::is_root() {
+        benches.push(vec!["bench", "replay", &file, "--json"]);
+        benches.push(vec!["bench", "capture", "--json"]);
+    } else {
+        eprintln!("not root: bench replay and bench capture, on a cable of their own, are skipped");
+    }
     let mut rows = Vec::new();
     for bench in benches {
-        let mut command = sh::command(&framewalk.to_string_lossy(), bench);
+        let mut command = sh::command(&framewalk.to_string_lossy(), &bench);
         eprintln!("$ {}", sh::line(&command));
         for line in sh::output(&mut command)?.lines() {
             let row: Value = serde_json::from_str(line)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use benches::{Row, Spread};
 
 use super::super::net::send::Offer;
-use super::super::net::{load, rows as net_rows};
+use super::super::net::{each_in_turn, load, rows as net_rows};
 use super::Bench;
 use super::run::{Run, Who, everyone, one};
 
@@ -22,10 +22,11 @@ pub(super) fn rows(bench: &Bench<'_>, len: usize) -> anyhow::Result<Vec<Row>> {
     let offer = Offer { len, frames: bench.frames(len, PPS_MAX), pps: None };
     let mut cases: Vec<(Option<String>, Who, Vec<Run>)> =
         everyone(bench, true).into_iter().map(|(name, who)| (name, who, Vec::new())).collect();
-    for _ in 0..bench.runs {
-        for (_, who, runs) in &mut cases {
+    for round in 0..bench.runs {
+        each_in_turn(round, &mut cases, |(_, who, runs)| {
             runs.push(one(bench, *who, offer, PATIENCE)?);
-        }
+            Ok(())
+        })?;
     }
     bench.lab.steer(false)?;
     let mpps = |runs: &[Run]| -> Vec<f64> { runs.iter().map(|run| run.pps() / 1e6).collect() };

@@ -41,6 +41,8 @@ pub(super) struct Run {
     pub(super) tail_lost: u64,
     /// Processor time of the program, from its start to its end.
     pub(super) cpu: Duration,
+    /// Of it, what it took from before the first frame until it was stopped.
+    pub(super) busy: Duration,
 }
 
 impl Run {
@@ -88,20 +90,29 @@ pub(super) fn one(
         )?;
         let tail_lost = tail(offer, last);
         let arrived = arrived()?;
-        return Ok(Run { sent, arrived, captured, tail_lost, cpu: Duration::ZERO });
+        return Ok(Run {
+            sent,
+            arrived,
+            captured,
+            tail_lost,
+            cpu: Duration::ZERO,
+            busy: Duration::ZERO,
+        });
     }
     let file = bench.file();
     let program = Running::start(bench.lab, bench.lab.receiver_core, &command(bench, who))?;
     listening(bench, &program)?;
+    let ready = program.busy()?;
     let sent = send::offer(bench.lab, offer, &bench.stop)?;
     bench.stop.sleep(patience)?;
+    let busy = program.busy()?.saturating_sub(ready);
     let ended = program.interrupt()?.good()?;
     let arrived = arrived()?;
     let counted = count(&file);
     let removed = fs::remove_file(&file);
     let (captured, last) = counted.with_context(|| format!("its file; it said: {}", ended.said))?;
     removed.context("cannot remove what was captured")?;
-    Ok(Run { sent, arrived, captured, tail_lost: tail(offer, last), cpu: ended.cpu })
+    Ok(Run { sent, arrived, captured, tail_lost: tail(offer, last), cpu: ended.cpu, busy })
 }
 
 /// Frames after the last one that was captured.

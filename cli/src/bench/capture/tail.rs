@@ -5,7 +5,7 @@ use std::time::Duration;
 use benches::Row;
 
 use super::super::net::send::Offer;
-use super::super::net::{load, rows as net_rows};
+use super::super::net::{each_in_turn, load, rows as net_rows};
 use super::Bench;
 use super::run::{Run, everyone, one};
 
@@ -19,10 +19,11 @@ pub(super) fn rows(bench: &Bench<'_>) -> anyhow::Result<Vec<Row>> {
     let offer = Offer { len: 64, frames: FRAMES, pps: Some(PPS) };
     let mut cases: Vec<_> =
         everyone(bench, false).into_iter().map(|(name, who)| (name, who, Vec::new())).collect();
-    for _ in 0..bench.runs {
-        for (_, who, runs) in &mut cases {
+    for round in 0..bench.runs {
+        each_in_turn(round, &mut cases, |(_, who, runs)| {
             runs.push(one(bench, *who, offer, Duration::ZERO)?);
-        }
+            Ok(())
+        })?;
     }
     let of = cases.into_iter().map(|(name, _, runs): (_, _, Vec<Run>)| {
         let figures = runs.iter().map(|run| run.tail_lost as f64).collect();

@@ -83,6 +83,20 @@ impl Running {
         !matches!(state, None | Some("Z" | "X"))
     }
 
+    /// Processor time that its threads have taken so far: the first number of `schedstat`, in
+    /// nanoseconds (the kernel's `Documentation/scheduler/sched-stats.rst`).
+    pub(in crate::bench) fn busy(&self) -> anyhow::Result<Duration> {
+        let folder = format!("/proc/{}/task", self.child.id());
+        let tasks = fs::read_dir(&folder).with_context(|| format!("{} has ended", self.shown))?;
+        let mut ns = 0;
+        for task in tasks {
+            // one that has just ended is no longer counted
+            let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+            ns += text.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0);
+        }
+        Ok(Duration::from_nanos(ns))
+    }
+
     /// What it has said so far.
     pub(in crate::bench) fn said(&self) -> String {
         let said = fs::read(&self.said).unwrap_or_default();

@@ -12,7 +12,7 @@ use super::super::net::frames::{self, Made, percentile};
 use super::super::net::listen::hear;
 use super::super::net::peers::Peer;
 use super::super::net::tool::{Running, words};
-use super::super::net::{load, rows as net_rows, send};
+use super::super::net::{each_in_turn, load, rows as net_rows, send};
 use super::Bench;
 
 /// Rate of the evenly spaced case, frames per second.
@@ -107,11 +107,12 @@ fn rows(
         cases.push(case(Some(name.clone()), Who::Program(theirs)));
     }
     cases.push(case(Some("a bare spinning sender".to_owned()), Who::Bare));
-    for _ in 0..bench.runs {
-        for case in &mut cases {
+    for round in 0..bench.runs {
+        each_in_turn(round, &mut cases, |case| {
             bench.stop.check()?;
             case.runs.push(one(bench, &case.who, made, numbered)?);
-        }
+            Ok(())
+        })?;
     }
     let mut rows = Vec::new();
     type Pick = fn(&Run) -> f64;

@@ -11,7 +11,7 @@ use benches::{Row, Spread};
 use super::super::net::frames;
 use super::super::net::peers::Peer;
 use super::super::net::tool::{Running, words};
-use super::super::net::{load, rows as net_rows};
+use super::super::net::{each_in_turn, load, rows as net_rows};
 use super::Bench;
 
 /// Frames of the file that is sent again and again.
@@ -32,10 +32,11 @@ struct Case {
 pub(super) fn rows(bench: &Bench<'_>, len: usize) -> anyhow::Result<Vec<Row>> {
     let load = load();
     let mut cases = cases(bench, len)?;
-    for _ in 0..bench.runs {
-        for case in &mut cases {
+    for round in 0..bench.runs {
+        each_in_turn(round, &mut cases, |case| {
             case.mpps.push(rate(bench, &case.command)?);
-        }
+            Ok(())
+        })?;
     }
     let median = |peer: &str| {
         let found = cases.iter().find(|c| c.name.as_ref().is_some_and(|n| n.starts_with(peer)));
