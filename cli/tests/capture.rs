@@ -62,8 +62,7 @@ impl Live {
     }
 
     fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+        testkit::process::signal(self.child.id(), name);
     }
 
     /// Waits for its end; the result, its exit code, and what it said.
@@ -368,6 +367,10 @@ fn privileged_a_trigger_brings_the_frames_before_it() {
     // 33,000 bytes: 100 frames of 328
     for (args, first, short) in [(&trigger[..], 0, false), (&small[..], 300, true)] {
         let live = Live::start(&folder.file(), args);
+        let status = std::fs::read_to_string(format!("/proc/{}/status", live.child.id())).unwrap();
+        let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap();
+        let kib: u64 = locked.trim().trim_end_matches(" kB").parse().unwrap();
+        assert!(kib >= if short { 36 } else { 64 << 10 }, "never swapped: {locked}");
         send(&frames[..500], 50, Duration::from_millis(1));
         std::thread::sleep(Duration::from_millis(1500));
         send(&frames[500..], 50, Duration::from_millis(1));

@@ -245,8 +245,7 @@ fn privileged_the_pipe_is_written_in_time_and_the_end_is_whole() {
     println!("the first frame came after {:?}", start.elapsed());
     send(&frames[1..]);
     // as Wireshark ends a capture
-    let id = child.id().to_string();
-    assert!(Command::new("kill").args(["-s", "TERM", &id]).status().unwrap().success());
+    testkit::process::signal(child.id(), "TERM");
     pipe.read_to_end(&mut bytes).unwrap();
     assert!(child.wait().unwrap().success());
     let file = folder.0.join("read.pcapng");

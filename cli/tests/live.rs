@@ -86,8 +86,9 @@ impl Live {
 
 /// Sends a signal to the program, so many times within microseconds.
 fn signal(child: &Child, name: &str, times: usize) {
-    let ids = vec![child.id().to_string(); times];
-    assert!(Command::new("kill").args(["-s", name]).args(ids).status().unwrap().success());
+    for _ in 0..times {
+        testkit::process::signal(child.id(), name);
+    }
 }
 
 /// Sends the frames on `left`, in bursts of `burst`, `pause` apart.

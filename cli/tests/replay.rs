@@ -406,8 +406,7 @@ fn privileged_ctrl_c_ends_the_replay_with_a_report_that_is_true() {
         }
         std::thread::sleep(Duration::from_millis(200));
         let asked = Instant::now();
-        let id = child.id().to_string();
-        assert!(Command::new("kill").args(["-s", "INT", &id]).status().unwrap().success());
+        testkit::process::signal(child.id(), "INT");
         let (json, code, said) = end(child);
         assert!(asked.elapsed() < Duration::from_secs(2), "{pace:?}");
         assert_eq!((json["ended"].as_str(), code), (Some("stopped"), 0), "{pace:?} {said}");

@@ -138,8 +138,7 @@ fn signals_leave_the_terminal_as_it_was() {
         let Some(mut pty) = Pty::run(&stepping(), &pid_file) else { return };
         pty.wait_for("q quit");
         let pid = std::fs::read_to_string(&pid_file).unwrap();
-        let killed = Command::new("kill").args([&format!("-{signal}"), pid.trim()]).status();
-        assert!(killed.unwrap().success());
+        testkit::process::signal(pid.trim().parse().unwrap(), signal);
         let seen = pty.end();
         assert!(seen.contains(&format!("exit={code}")), "{signal}: {}", seen.escape_debug());
         assert_restored(&seen);

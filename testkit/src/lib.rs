@@ -9,4 +9,5 @@
 pub mod build;
 #[cfg(target_os = "linux")]
 pub mod net;
+pub mod process;
 pub mod truth;

@@ -44,7 +44,7 @@ pub(crate) fn run() -> Result<()> {
          cargo run --release -- inspect YOUR.pcap                  a capture of your own\n\
          cargo run --release -- help                               every command\n\
          wireshark {}    the same frame at every stage\n\
-         docs/lessons/ has three lessons to do with these captures; `cargo xtask test` runs the \
+         docs/lessons/ has four lessons to do with these captures; `cargo xtask test` runs the \
          tests.",
         stages.display()
     );
