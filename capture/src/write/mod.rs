@@ -39,11 +39,17 @@ pub fn create(path: impl AsRef<Path>) -> Result<File, Error> {
     }
     let file = options.open(path).map_err(failed)?;
     #[cfg(unix)]
-    if file.metadata().map_err(failed)?.is_file() {
+    if let about = file.metadata().map_err(failed)?
+        && about.is_file()
+    {
         use std::os::unix::fs::PermissionsExt as _;
         // one that was there keeps its mode through open: narrow it before it holds anything
         file.set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
-        file.set_len(0).map_err(failed)?;
+        // ext4 writes a file that was ever emptied out to the disk when it is closed, and whoever
+        // closes it waits: leave a new one alone
+        if about.len() > 0 {
+            file.set_len(0).map_err(failed)?;
+        }
     }
     #[cfg(not(unix))]
     file.set_len(0).map_err(failed)?;
