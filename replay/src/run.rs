@@ -26,6 +26,10 @@ const LOOK_EVERY: u32 = 16;
 pub const LEAD_NS: u64 = 2_000_000;
 /// The last part of it, in which the way out is warmed up.
 const WARM_NS: u64 = 80_000;
+/// After a gap this long, the way out is cold: it is gone once without a frame, so long before the
+/// next is due.
+const TOUCH_GAP_NS: u64 = 15_000;
+const TOUCH_NS: u64 = 4_000;
 /// How who is late catches up: up to that lateness, gaps are so many eighths of what they should
 /// be. Beyond, everything due goes at once. Longer ones would keep more frames late, and half of
 /// all on a machine that others use too.
@@ -74,7 +78,7 @@ pub struct Control {
 /// Sends what `feed` gives by `ports` until it ends, a limit is reached, or someone stops it.
 ///
 /// Frames due at the same time go in one call. A frame is never handed over before its time, which
-/// counts from [`LEAD_NS`] after the start. Those that a stall made late do not follow in one heap,
+/// counts from when the first one goes, [`LEAD_NS`] after the start. Those that a stall made late do not follow in one heap,
 /// which no recording had and which would drown a small receiver: until the lateness is gone their
 /// gaps are three quarters of what they should be, three eighths after a stall of 0.1 ms. From
 /// 20 ms on, and at a pace that the machine cannot keep, what is due goes.
@@ -213,12 +217,15 @@ impl Sender<'_> {
             if self.frames_left == 0 {
                 return Some(Ended::Frames);
             }
-            let times: Times = times_next.take().unwrap_or_else(|| self.times(entry));
+            let mut times: Times = times_next.take().unwrap_or_else(|| self.times(entry));
             chunk.prefetch(at);
-            let now = match self.wait(times) {
+            let now = match self.wait(times, entry.port) {
                 Ok(now) => now,
                 Err(ended) => return Some(ended),
             };
+            if self.timed && self.last.is_none() {
+                times = self.begin(now, times);
+            }
             // who was held up counts on from there
             self.release_ns = times.release.max(now.saturating_sub(SLACK_NS));
             burst.frames.clear();
@@ -251,6 +258,15 @@ impl Sender<'_> {
         None
     }
 
+    /// Times count from when the first frame goes, however late that is.
+    fn begin(&mut self, now: u64, times: Times) -> Times {
+        let late = now - times.release;
+        for time in [&mut self.start_ns, &mut self.due_before, &mut self.end_ns] {
+            *time = time.saturating_add(late);
+        }
+        Times { due: times.due.saturating_add(late), release: now }
+    }
+
     /// When the next frame is due, and when it may go if those before it were late.
     #[inline]
     fn times(&mut self, entry: &Entry) -> Times {
@@ -272,7 +288,7 @@ impl Sender<'_> {
 
     /// Until the frame may go: the time then.
     #[inline]
-    fn wait(&mut self, times: Times) -> Result<u64, Ended> {
+    fn wait(&mut self, times: Times, port: u16) -> Result<u64, Ended> {
         if !self.timed {
             if self.end_ns != u64::MAX {
                 if self.until_look == 0 {
@@ -289,6 +305,14 @@ impl Sender<'_> {
             // the time asked for is waited out, so that rates come out right
             self.clock.wait_until(self.end_ns, &self.control.stop);
             return Err(Ended::Seconds);
+        }
+        if let Some((last, _)) = self.last
+            && times.release > last.saturating_add(TOUCH_GAP_NS)
+        {
+            self.clock.wait_until(times.release - TOUCH_NS, &self.control.stop);
+            if let Some(port) = self.ports.get_mut(usize::from(port)) {
+                port.touch();
+            }
         }
         let now = self.clock.wait_until(times.release, &self.control.stop);
         if now < times.release { Err(Ended::Stopped) } else { Ok(now) }

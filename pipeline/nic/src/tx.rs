@@ -135,6 +135,9 @@ pub trait Transmit: fmt::Debug + Send {
     /// not wait for memory and caches.
     fn warm_up(&mut self) {}
 
+    /// The same for a frame that comes in a moment after a pause, in less than a microsecond.
+    fn touch(&mut self) {}
+
     /// Hands `frames` (each from the destination MAC on, without FCS) to the kernel in order, now.
     ///
     /// A frame is either taken or not: one that is not may be given again, and is never sent by

@@ -65,6 +65,17 @@ fn who_oversleeps_catches_up_without_a_heap() {
 }
 
 #[test]
+fn times_count_from_the_first_frame_however_late_that_was() {
+    let oversleep_ns = [0, 700_000].into();
+    let mut clock = SimClock { oversleep_ns, ..SimClock::default() };
+    let times = [5_000, 15_000, 25_000];
+    let (report, calls) = send(vec![chunk(&times)], 1, SimPort::new(64), &recorded(), &mut clock);
+    assert_eq!((calls.len(), report.late, report.drift_ns), (3, 0, Some(0)));
+    assert_eq!((report.gap_error_ns().map(|e| e.max), report.asked_ns), (Some(0), 20_000));
+    assert_eq!(clock.now_ns, LEAD_NS + 720_000);
+}
+
+#[test]
 fn after_a_long_stall_lateness_goes_fast_and_after_a_longer_one_at_once() {
     let times: Vec<i64> = (0..6_000).map(|i| i * 10_000).collect();
     let stalled = |stall: u64| {

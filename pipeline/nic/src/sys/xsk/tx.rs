@@ -289,6 +289,14 @@ impl Transmit for XskSender {
         }
     }
 
+    fn touch(&mut self) {
+        let unread = self.xsk.tx.as_mut().is_some_and(|tx| tx.unread() > 0);
+        if !unread && !self.xsk.zero_copy {
+            self.reap();
+            let _ = self.xsk.kick_tx();
+        }
+    }
+
     fn send(&mut self, frames: &[&[u8]]) -> Sent {
         let (fits, outside) = self.bounds.leading(frames);
         let slot_bytes = self.xsk.umem.slot_bytes();
