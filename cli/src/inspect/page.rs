@@ -49,7 +49,9 @@ fn overview(
 ) -> io::Result<()> {
     let all = summary.all;
     let mut frames = format!("{}, {}", grouped(all.frames), bytes(all.bytes));
-    if args.filter.is_some() {
+    if args.filter.is_some() && args.interface.is_some() {
+        frames.push_str("; those that match the filter");
+    } else if args.filter.is_some() {
         let of = grouped(reader.statistics().frames);
         frames = format!("{frames}; those of {of} that match the filter");
     }

@@ -258,16 +258,13 @@ impl Watch {
             return;
         }
         let (filled, blocks) = nic.ring_fill();
-        let missed = match kernel + self.counters.rx_dropped + self.counters.rx_missed {
-            0 => "nothing missed".to_owned(),
-            missed => format!("missed {}", grouped(missed)),
-        };
+        let missed = kernel + self.counters.rx_dropped + self.counters.rx_missed;
         let line = format!(
-            "  {}   {} frames/s   in {}   dropped by the switch {}   {missed}   \
-             ring {filled}/{blocks}",
+            "  {}  {} frames/s  in {}  missed {}  dropped {}  ring {filled}/{blocks}",
             duration(self.begun.elapsed().as_nanos() as u64),
             grouped(rate.round() as u64),
             grouped(frames_in),
+            grouped(missed),
             grouped(dropped.saturating_sub(kernel)),
         );
         let line: String = line.chars().take(crate::term::width().saturating_sub(1)).collect();

@@ -12,7 +12,7 @@ impl MacAddr {
     pub const BROADCAST: Self = Self([0xff; 6]);
 
     /// The first six bytes of `bytes`, which must be at least that long.
-    #[inline]
+    #[inline(always)] // six checks where the caller has none left
     pub fn from_slice(bytes: &[u8]) -> Self {
         Self([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5]])
     }

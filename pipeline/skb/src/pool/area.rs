@@ -38,7 +38,7 @@ impl Pool {
             return None;
         }
         let base = self.block_base as usize;
-        let (start, map) = self.mem.place(&(base..base + count * self.block_size()))?;
+        let (start, map) = self.mem.place(base..base + count * self.block_size())?;
         self.free_blocks.clear();
         let numbers = self.slots + 1..=self.slots + count as u32;
         let blocks = numbers.map(|number| Block(BufId::number(number))).collect();
@@ -66,7 +66,7 @@ impl BlockArea {
     /// Whether it is of this pool.
     pub fn is_of(&self, pool: &Pool) -> bool {
         let base = pool.block_base as usize;
-        pool.mem.place(&(base..base)).is_some_and(|(start, _)| start == self.start)
+        pool.mem.get(base..base).is_some_and(|none| none.as_ptr() == self.start.as_ptr())
     }
 
     /// References to frames in block `at`; 0 for a block that does not exist.
