@@ -78,10 +78,10 @@ pub struct Control {
 /// Sends what `feed` gives by `ports` until it ends, a limit is reached, or someone stops it.
 ///
 /// Frames due at the same time go in one call. A frame is never handed over before its time, which
-/// counts from when the first one goes, [`LEAD_NS`] after the start. Those that a stall made late do
-/// not follow in one heap, which no recording had and which would drown a small receiver: until the
-/// lateness is gone their gaps are three quarters of what they should be, three eighths after a
-/// stall of 0.1 ms. From 20 ms on, and at a pace that the machine cannot keep, what is due goes.
+/// counts from when the first one goes, [`LEAD_NS`] after the start. Those that a stall made late
+/// do not follow in one heap, which no recording had and which would drown a small receiver: until
+/// the lateness is gone their gaps are three quarters of what they should be, three eighths after
+/// a stall of 0.1 ms. From 20 ms on, and at a pace that the machine cannot keep, what is due goes.
 pub fn run(
     feed: &mut Feed,
     ports: &mut [Box<dyn Transmit>],
