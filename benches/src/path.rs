@@ -89,7 +89,7 @@ pub struct Run {
     pub digests: [u64; 2],
     /// Per-stage latency at burst grain.
     pub latencies: Vec<StageLatency>,
-    /// Frames a second of each slice of [`SLICE_ROUNDS`] rounds, in the order they ran.
+    /// Frames a second of each slice of `SLICE_ROUNDS` rounds, in the order they ran.
     pub slices: Vec<f64>,
 }
 

@@ -78,7 +78,11 @@ impl<'a> Case<'a> {
             map,
             truncated: if has(0) { Truncated::Pad } else { Truncated::Skip },
             resegment: has(1),
-            rewrite: if has(5) || has(6) { rewrite(changes, has(6)) } else { Default::default() },
+            rewrite: if has(5) || has(6) {
+                rewrite(changes, has(6))
+            } else {
+                RewriteOptions::default()
+            },
             seed: has(2).then_some(SEED),
         };
         let mut plan = Plan::new(pace);

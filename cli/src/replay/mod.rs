@@ -23,6 +23,7 @@ use replay::verify::Verdict;
 use replay::verify::mark::Seed;
 use replay::{Decimal, Ended, Feed, FeedOptions, Pace};
 
+use crate::capture::stop::Signals;
 use crate::cli::Globals;
 use crate::exit::Exit;
 use crate::term::{Paint, Progress};
@@ -267,12 +268,12 @@ fn finish(args: &Args, told: &Told<'_>, damage: Option<&capture::Error>) -> anyh
     }
 }
 
-/// The first interrupt ends the replay with a report, the second at once.
+/// The first interrupt ends the replay with a report, a second one at once.
 fn listen(stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(stop))
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(stop)))
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    Signals::new().context("cannot listen for signals")?;
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(stop))
             .context("cannot listen for signals")?;
     }
     Ok(())
