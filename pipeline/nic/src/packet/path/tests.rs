@@ -55,15 +55,17 @@ fn a_pool_without_blocks_to_spare_is_refused() {
 #[ignore = "privileged: makes devices in a network namespace of its own"]
 fn privileged_frames_lie_in_the_kernels_ring_and_go_round_it_many_times() {
     let lab = Lab::new();
-    let (mut pool, mut nic, mut ring, mut ledger) = stations(&lab, 4);
+    let (mut pool, mut nic, mut ring, mut ledger) = stations(&lab, 8);
     let area = nic.rx.ring.area().unwrap();
     let (start, len) = (area.start().as_ptr() as usize, area.blocks() * area.block_size());
-    let frames = numbered(40_000, |n| 60 + (n as usize * 31) % 1400); // 30 times the ring
+    let frames = numbered(40_000, |n| 60 + (n as usize * 31) % 1400); // 15 times the ring
     let mut next = 0;
-    for part in frames.chunks(500) {
+    // few enough for half of the blocks, however early the kernel closes them
+    for part in frames.chunks(100) {
         send("left", part);
-        let end = next + part.len();
+        let (end, sent) = (next + part.len(), Instant::now());
         while next < end {
+            assert!(sent.elapsed() < Duration::from_secs(20), "{next}: {:?}", nic.counts());
             nic.wait(Duration::from_millis(10)).unwrap();
             nic.rx(&mut pool, &mut ring, 64, &mut ledger);
             while let Some(desc) = ring.pop() {
