@@ -1,5 +1,5 @@
-//! Live interfaces, whatever way their frames come: one trait over [`packet`](crate::packet),
-//! [`xdp`](crate::xdp) and libpcap.
+//! Live interfaces, whatever way their frames come: one trait over [`crate::packet`],
+//! [`crate::xdp`] and libpcap.
 //!
 //! Of every way the same holds: `seen = read + dropped`, of which `filtered` were refused by the
 //! filter, once [`Listen::drain`] has come to its end.
