@@ -1,18 +1,18 @@
 //! What depends on the processor: prefetch hints and the tick counter.
 
-/// Asks the cache for the line that holds `bytes[offset]`. A hint: out of range does nothing.
+/// Asks the cache for the line where `items[index]` begins. A hint: out of range does nothing.
 #[inline(always)]
-pub fn prefetch(bytes: &[u8], offset: usize) {
+pub fn prefetch<T>(items: &[T], index: usize) {
     #[cfg(target_arch = "x86_64")]
     #[allow(unsafe_code)]
-    if let Some(byte) = bytes.get(offset) {
+    if let Some(item) = items.get(index) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: the address is of a live byte of `bytes`; prefetch reads nothing
+        // SAFETY: the address is of a live item of `items`; prefetch reads nothing
         // architecturally and SSE is part of the x86_64 baseline.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(byte).cast::<i8>()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(item).cast::<i8>()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (bytes, offset);
+    let _ = (items, index);
 }
 
 /// A monotonic tick count: the TSC on x86_64, nanoseconds elsewhere. See [`TickRate`].
@@ -76,6 +76,6 @@ mod tests {
         let ns = rate.ns_per_tick();
         assert!(ns > 0.01 && ns < 1000.0, "{ns}");
         prefetch(&[1, 2, 3], 2);
-        prefetch(&[], 9);
+        prefetch::<u64>(&[], 9);
     }
 }

@@ -1,0 +1,230 @@
+//! What is kept of a conversation: two cache lines and, while its bytes are looked at, a box.
+
+use arrayvec::ArrayVec;
+
+use super::{Key, Side};
+use crate::App;
+use crate::inspect::{Inspection, PATH_MAX};
+use crate::peel::{Packet, proto};
+
+/// How it is known who opened a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Opener {
+    /// From who was seen first, ports, or what was said.
+    Guessed,
+    /// A SYN, or its answer, was seen.
+    Syn,
+}
+
+impl Opener {
+    /// `syn` or `guessed`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Guessed => "guessed",
+            Self::Syn => "syn",
+        }
+    }
+}
+
+/// How far a TCP connection came, by the flags seen of both ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TcpState {
+    /// A SYN without an answer.
+    Attempt,
+    /// A SYN was answered with a reset.
+    Refused,
+    /// Opened, and not seen to end.
+    Open,
+    /// Both ends finished.
+    Finished,
+    /// Reset after it was open.
+    Reset,
+    /// Seen in its middle only.
+    Middle,
+}
+
+impl TcpState {
+    /// In lower case, for JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Attempt => "attempt",
+            Self::Refused => "refused",
+            Self::Open => "open",
+            Self::Finished => "finished",
+            Self::Reset => "reset",
+            Self::Middle => "middle",
+        }
+    }
+}
+
+/// TCP flag bits (RFC 9293 section 3.1).
+pub(crate) mod flags {
+    pub(crate) const FIN: u8 = 0x01;
+    pub(crate) const SYN: u8 = 0x02;
+    pub(crate) const RST: u8 = 0x04;
+    pub(crate) const ACK: u8 = 0x10;
+    /// Not on the wire as such: SYN and ACK were set in one segment.
+    pub(crate) const SYN_ACK: u8 = 0x40;
+}
+use flags::{ACK, FIN, RST, SYN, SYN_ACK};
+
+/// A conversation.
+#[derive(Debug)]
+pub struct Flow {
+    /// Its ends.
+    pub key: Key,
+    /// Time of the first frame in nanoseconds since 1970, 0 if no frame had one.
+    pub first_ns: i64,
+    /// Time of the last.
+    pub last_ns: i64,
+    /// Number of the first frame, as `inspect --frame` counts.
+    pub first_frame: u64,
+    /// Frames of each end, by [`Side::index`].
+    pub frames: [u64; 2],
+    /// Bytes the transport carried, of each end.
+    pub bytes: [u64; 2],
+    /// What is looked at; gone when there is nothing more to learn.
+    pub(crate) inspection: Option<Box<Inspection>>,
+    /// Next sequence number expected of each end.
+    pub(crate) next_seq: [u32; 2],
+    /// Bytes that the capture lacks, of each end (saturating).
+    pub missing: [u32; 2],
+    /// Segments seen before, of each end (saturating).
+    pub again: [u16; 2],
+    /// Flags seen of each end; [`SYN_ACK`] besides.
+    pub(crate) flags: [u8; 2],
+    /// Identifier of the outermost VLAN tag of the first frame.
+    pub vlan: u16,
+    /// Tunnels the first frame came through.
+    pub tunnels: u8,
+    /// Lowest time to live of each end.
+    pub ttl: [u8; 2],
+    /// The application, [`App::Unknown`] until told.
+    pub app: App,
+    /// Which end opened it.
+    pub opener: Side,
+    /// And how that is known.
+    pub opener_by: Opener,
+    /// The application, behind what carries it; empty while it is unknown.
+    pub(crate) path: ArrayVec<App, PATH_MAX>,
+    /// Sequence number of each end's SYN, where it was seen.
+    isn: [u32; 2],
+}
+
+impl Flow {
+    /// Of its first packet, which is not counted yet.
+    pub(crate) fn new(key: Key, sender: Side, packet: &Packet<'_>) -> Self {
+        let (opener, opener_by) = if packet.proto == proto::TCP
+            && packet.tcp.flags & SYN != 0
+            && packet.tcp.flags & RST == 0
+        {
+            let answers = packet.tcp.flags & ACK != 0;
+            (if answers { sender.other() } else { sender }, Opener::Syn)
+        } else {
+            // a reply from a service's port was seen first
+            let from_service = packet.src_port < 1024 && packet.dst_port >= 1024;
+            (if from_service { sender.other() } else { sender }, Opener::Guessed)
+        };
+        Self {
+            key,
+            first_ns: 0,
+            last_ns: 0,
+            first_frame: 0,
+            frames: [0; 2],
+            bytes: [0; 2],
+            inspection: None,
+            next_seq: [0; 2],
+            missing: [0; 2],
+            again: [0; 2],
+            flags: [0; 2],
+            vlan: packet.vlan,
+            tunnels: packet.tunnels,
+            ttl: [0; 2],
+            app: App::Unknown,
+            opener,
+            opener_by,
+            path: ArrayVec::new(),
+            isn: [0; 2],
+        }
+    }
+
+    /// Adds a packet.
+    #[inline(always)]
+    pub(crate) fn count(&mut self, side: Side, packet: &Packet<'_>, time_ns: i64) {
+        let side = side.index();
+        self.frames[side] += 1;
+        self.bytes[side] += u64::from(packet.payload_wire);
+        self.last_ns = self.last_ns.max(time_ns);
+        self.ttl[side] = match self.ttl[side] {
+            0 => packet.ttl,
+            ttl => ttl.min(packet.ttl),
+        };
+        if packet.proto == proto::TCP {
+            self.sequence(side, packet);
+        }
+    }
+
+    #[inline(always)]
+    fn sequence(&mut self, side: usize, packet: &Packet<'_>) {
+        let (flags, seq) = (packet.tcp.flags, packet.tcp.seq);
+        let begins = flags & (SYN | FIN);
+        let end = seq
+            .wrapping_add(packet.payload_wire)
+            .wrapping_add(u32::from(flags & SYN != 0))
+            .wrapping_add(u32::from(flags & FIN != 0));
+        if self.flags[side] == 0 {
+            self.next_seq[side] = end;
+            if flags & SYN != 0 {
+                self.isn[side] = seq;
+            }
+        } else if packet.payload_wire > 0 || begins != 0 {
+            let ahead = seq.wrapping_sub(self.next_seq[side]) as i32;
+            if ahead > 1 {
+                // a keep-alive or a FIN may be off by one
+                self.missing[side] = self.missing[side].saturating_add(ahead as u32);
+            } else if (end.wrapping_sub(self.next_seq[side]) as i32) <= 0 {
+                self.again[side] = self.again[side].saturating_add(1);
+            }
+            if (end.wrapping_sub(self.next_seq[side]) as i32) > 0 {
+                self.next_seq[side] = end;
+            }
+        }
+        let both = if flags & (SYN | ACK) == SYN | ACK { SYN_ACK } else { 0 };
+        self.flags[side] |= flags & !SYN_ACK | both;
+    }
+
+    /// Whether an end's SYN had this sequence number: then it was sent again.
+    pub(crate) fn began_at(&self, side: Side, seq: u32) -> bool {
+        self.flags[side.index()] & SYN != 0 && self.isn[side.index()] == seq
+    }
+
+    /// How far it came; `None` if it is not TCP.
+    pub fn tcp_state(&self) -> Option<TcpState> {
+        if self.key.proto != proto::TCP {
+            return None;
+        }
+        let all = self.flags[0] | self.flags[1];
+        let [opener, answerer] =
+            [self.flags[self.opener.index()], self.flags[self.opener.other().index()]];
+        let opened = all & SYN != 0;
+        Some(if opened && answerer & RST != 0 && answerer & SYN_ACK == 0 && self.bytes == [0, 0] {
+            TcpState::Refused
+        } else if opened && answerer == 0 && self.bytes == [0, 0] {
+            TcpState::Attempt
+        } else if all & RST != 0 {
+            TcpState::Reset
+        } else if opener & FIN != 0 && answerer & FIN != 0 {
+            TcpState::Finished
+        } else if opened {
+            TcpState::Open
+        } else {
+            TcpState::Middle
+        })
+    }
+
+    /// Nothing more is to come: a SYN opens a new conversation.
+    pub(crate) fn is_closed(&self) -> bool {
+        let all = self.flags[0] | self.flags[1];
+        all & RST != 0 || self.flags[0] & self.flags[1] & FIN != 0
+    }
+}

@@ -1,0 +1,262 @@
+//! Looking at what a conversation says until its application is known, and after that as long as
+//! its protocol has something to tell.
+
+use arrayvec::ArrayVec;
+
+use crate::detect::wrap::Wrapped;
+use crate::flow::{Piece, Side, Stream};
+use crate::talk::{Cut, Said, Talk};
+use crate::{App, detect};
+
+/// Bytes kept of each end of a TCP connection while its application is looked for.
+const STREAM_BYTES_MAX: usize = 4096;
+/// Datagrams kept of each end.
+const DATAGRAMS_MAX: usize = 4;
+/// Bytes kept of a datagram.
+const DATAGRAM_BYTES_MAX: usize = 1500;
+/// Times that a connection is looked at, at most (and once more at its end).
+const LOOKS_MAX: u8 = 24;
+
+/// Applications inside each other.
+pub(crate) const PATH_MAX: usize = 4;
+
+/// What one end has said, kept.
+#[derive(Debug, Default)]
+struct Heard {
+    bytes: Vec<u8>,
+    cuts: Vec<Cut>,
+    whole: bool,
+    /// A gap came or the room is used up: later bytes do not join on.
+    closed: bool,
+}
+
+impl Heard {
+    fn said(&self) -> Said<'_> {
+        Said::new(&self.bytes, &self.cuts, self.whole)
+    }
+
+    fn add(&mut self, data: &[u8]) {
+        if !self.closed {
+            let room = STREAM_BYTES_MAX - self.bytes.len();
+            self.bytes.extend_from_slice(&data[..data.len().min(room)]);
+            self.closed = data.len() >= room;
+        }
+    }
+
+    /// Takes `bytes` off the front: a wrapper's own.
+    fn strip(&mut self, bytes: usize) {
+        self.bytes.drain(..bytes.min(self.bytes.len()));
+    }
+}
+
+/// What is known of the roles and ports.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Roles {
+    pub(crate) opener: Side,
+    /// Who opened it is certain.
+    pub(crate) certain: bool,
+    pub(crate) opener_port: u16,
+    pub(crate) service_port: u16,
+}
+
+impl Roles {
+    const fn swapped(self) -> Self {
+        Self {
+            opener: self.opener.other(),
+            certain: self.certain,
+            opener_port: self.service_port,
+            service_port: self.opener_port,
+        }
+    }
+}
+
+/// What an inspection has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Not known yet.
+    Open,
+    /// This application; `swapped` if the roles were the other way round.
+    Found { app: App, swapped: bool },
+    /// Looked at long enough, without a result.
+    GivenUp,
+}
+
+/// The part of a conversation's state that is needed only while it is looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Inspection {
+    streams: [Stream; 2],
+    heard: [Heard; 2],
+    /// Tests that said no, with the roles as they are and the other way round.
+    refused: [detect::Refused; 2],
+    likely: Option<(App, bool)>,
+    first: Option<Side>,
+    looks: u8,
+    /// What was found, outermost first.
+    pub(crate) path: ArrayVec<App, PATH_MAX>,
+    /// The innermost wrapper that was opened, and whether the roles were the other way round.
+    wrapper: Option<(App, bool)>,
+}
+
+impl Inspection {
+    /// A SYN, or the one that answers it.
+    pub(crate) fn syn(&mut self, side: Side, seq: u32) {
+        self.streams[side.index()].syn(seq);
+    }
+
+    /// A TCP segment.
+    pub(crate) fn segment(
+        &mut self,
+        side: Side,
+        seq: u32,
+        data: &[u8],
+        wire: u32,
+        roles: Roles,
+    ) -> Outcome {
+        self.first.get_or_insert(side);
+        let heard = &mut self.heard[side.index()];
+        let before = heard.bytes.len();
+        self.streams[side.index()].push(seq, data, wire, &mut |piece| take(heard, piece));
+        heard.whole = self.streams[side.index()].whole();
+        if heard.bytes.len() == before {
+            return if heard.closed && self.spent() { self.end(roles) } else { Outcome::Open };
+        }
+        self.look(roles, false)
+    }
+
+    /// A datagram, or a packet of a transport without streams.
+    pub(crate) fn datagram(
+        &mut self,
+        side: Side,
+        data: &[u8],
+        wire: u32,
+        roles: Roles,
+    ) -> Outcome {
+        self.first.get_or_insert(side);
+        let heard = &mut self.heard[side.index()];
+        heard.whole = true;
+        if heard.cuts.len() == DATAGRAMS_MAX {
+            heard.closed = true;
+            return if self.spent() { self.end(roles) } else { Outcome::Open };
+        }
+        heard.bytes.extend_from_slice(&data[..data.len().min(DATAGRAM_BYTES_MAX)]);
+        heard.cuts.push(Cut { end: heard.bytes.len() as u16, wire: wire.min(65_535) as u16 });
+        self.look(roles, false)
+    }
+
+    /// Nothing more comes.
+    pub(crate) fn end(&mut self, roles: Roles) -> Outcome {
+        for (stream, heard) in self.streams.iter_mut().zip(&mut self.heard) {
+            stream.end(&mut |piece| take(heard, piece));
+        }
+        match self.look(roles, true) {
+            Outcome::Open => self.give_up(),
+            outcome => outcome,
+        }
+    }
+
+    /// More bytes would not be kept, or have not helped.
+    fn spent(&self) -> bool {
+        let full = |heard: &Heard| heard.closed || heard.bytes.is_empty();
+        self.heard.iter().all(full) || self.looks >= LOOKS_MAX
+    }
+
+    fn look(&mut self, roles: Roles, last: bool) -> Outcome {
+        let last = last || self.looks >= LOOKS_MAX;
+        self.looks = self.looks.saturating_add(1);
+        let tests = if self.heard.iter().any(|heard| !heard.cuts.is_empty()) {
+            detect::UDP
+        } else {
+            detect::TCP
+        };
+        // a wrapper that changed the roles has them right
+        let (roles, certain) = match self.wrapper {
+            Some((_, true)) => (roles.swapped(), true),
+            Some((_, false)) => (roles, true),
+            None => (roles, roles.certain),
+        };
+        let ways: &[bool] = if certain { &[false] } else { &[false, true] };
+        let mut open = false;
+        for &swapped in ways {
+            let talk = self.talk(if swapped { roles.swapped() } else { roles }, last);
+            let mut refused = self.refused[usize::from(swapped)];
+            let result = detect::run(tests, &mut refused, &talk);
+            self.refused[usize::from(swapped)] = refused;
+            match result {
+                detect::Result::Sure(app) => return self.found(app, swapped, roles, last),
+                detect::Result::Likely(app) => {
+                    open = true;
+                    self.likely.get_or_insert((app, swapped));
+                }
+                detect::Result::Open => open = true,
+                detect::Result::Nothing => {}
+            }
+        }
+        if last || !open {
+            if let Some((app, swapped)) = self.likely.take() {
+                return self.found(app, swapped, roles, last);
+            }
+            // tests that refused one end may still like the other's first bytes
+            if last || self.heard.iter().all(|heard| !heard.bytes.is_empty()) {
+                return self.give_up();
+            }
+        }
+        Outcome::Open
+    }
+
+    /// What carries another application is opened and looked into.
+    fn found(&mut self, app: App, swapped: bool, roles: Roles, last: bool) -> Outcome {
+        self.path.push(app);
+        let roles = if swapped { roles.swapped() } else { roles };
+        let talk = self.talk(roles, last);
+        match detect::wrap::open(app, &talk) {
+            Wrapped::No => Outcome::Found { app, swapped },
+            // what it carries is looked for when it is complete
+            Wrapped::More if !last && self.looks < LOOKS_MAX => {
+                self.path.pop();
+                self.likely = Some((app, swapped));
+                Outcome::Open
+            }
+            Wrapped::More => Outcome::Found { app, swapped },
+            Wrapped::Strip(_, _) if self.path.len() >= PATH_MAX => Outcome::Found { app, swapped },
+            Wrapped::Strip(opener, answerer) => {
+                self.heard[roles.opener.index()].strip(opener);
+                self.heard[roles.opener.other().index()].strip(answerer);
+                self.refused = Default::default();
+                self.likely = None;
+                self.wrapper = Some((app, swapped));
+                let both_empty = self.heard.iter().all(|heard| heard.bytes.is_empty());
+                if both_empty && !last {
+                    return Outcome::Open;
+                }
+                self.look(Roles { certain: true, ..roles }, last)
+            }
+        }
+    }
+
+    fn talk(&self, roles: Roles, last: bool) -> Talk<'_> {
+        let [opener, answerer] = [roles.opener, roles.opener.other()];
+        Talk {
+            opener: self.heard[opener.index()].said(),
+            answerer: self.heard[answerer.index()].said(),
+            opener_port: roles.opener_port,
+            service_port: roles.service_port,
+            answerer_first: self.first == Some(answerer),
+            last,
+        }
+    }
+
+    /// Without a result: the wrapper, if there was one, is what is known.
+    fn give_up(&mut self) -> Outcome {
+        match self.wrapper {
+            Some((app, swapped)) => Outcome::Found { app, swapped },
+            None => Outcome::GivenUp,
+        }
+    }
+}
+
+fn take(heard: &mut Heard, piece: Piece<'_>) {
+    match piece {
+        Piece::Data(data) => heard.add(data),
+        Piece::Gap(_) => heard.closed = true,
+    }
+}

@@ -1,0 +1,26 @@
+//! What frames say about a network: conversations, and the applications in them by their bytes.
+//!
+//! Sans-IO: frames go in by [`Analyzer::batch`], conversations come out as [`FlowRecord`]s. Input
+//! is hostile; memory is bounded by [`Limits`], and what did not fit is counted.
+//!
+//! ```text
+//! frame ─▶ Peeler ─▶ Packet ─▶ Table ─▶ Flow ─▶ Inspection ─▶ detect ─▶ App
+//!          innermost           by 5-tuple       first bytes   tests
+//! ```
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod app;
+mod detect;
+mod engine;
+pub mod flow;
+mod inspect;
+mod peel;
+mod record;
+mod talk;
+
+pub use app::App;
+pub use engine::{Analyzer, Counts, Limits};
+pub use peel::{Address, Packet, Peeled, Peeler, TcpHead, proto};
+pub use record::{FlowRecord, Sent};
+pub use talk::{Answer, Cut, Said, Talk, Test};
