@@ -8,7 +8,7 @@ use crate::exit::Exit;
 #[cfg(target_os = "linux")]
 use crate::replay;
 use crate::term::ColorChoice;
-use crate::{bench, extcap, inspect, walk};
+use crate::{bench, extcap, inspect, surface, walk};
 
 /// Walk a frame from the wire to the guest, see every step, lose nothing
 #[derive(Debug, Parser)]
@@ -28,7 +28,8 @@ use crate::{bench, extcap, inspect, walk};
         framewalk walk pcaps/practice.pcapng             send it through the virtual switch\n  \
         framewalk inspect FILE --json | jq .             one JSON object per frame\n  \
         framewalk capture -i mirror0 -w FILE --headers   a mirror port, without the contents\n  \
-        framewalk replay FILE -i veth0                   out again, on time\n\n\
+        framewalk replay FILE -i veth0                   out again, on time\n  \
+        framewalk surface FILE                           who talks to whom, and by what\n\n\
         Exit codes: 0 done; 1 a question was asked and the answer is no; 2 the input or the\n\
         request failed (what could be done is printed); 3 a fault of framewalk itself.\n\
         Data goes to standard output, talk to standard error."
@@ -77,6 +78,9 @@ pub enum Command {
     #[cfg(target_os = "linux")]
     #[command(long_about = long_about_of::<replay::Args>())]
     Replay(replay::Args),
+    /// Conversations of a capture or a mirror port, and their applications
+    #[command(long_about = long_about_of::<surface::Args>())]
+    Surface(surface::Args),
     /// Check an isolation receipt that walk wrote
     Receipt(walk::receipt::Args),
     /// Live interfaces and the path's stages as sources of Wireshark
@@ -106,6 +110,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Capture(args) => capture::run(args, &cli.globals),
         #[cfg(target_os = "linux")]
         Command::Replay(args) => replay::run(args, &cli.globals),
+        Command::Surface(args) => surface::run(args, &cli.globals),
         Command::Receipt(args) => walk::receipt::run(args, &cli.globals),
         Command::Extcap(args) => extcap::run(args, &cli.globals),
         Command::Bench(args) => bench::run(args, &cli.globals),

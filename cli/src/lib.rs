@@ -15,5 +15,6 @@ pub mod json;
 mod keyfile;
 #[cfg(target_os = "linux")]
 pub mod replay;
+pub mod surface;
 pub mod term;
 pub mod walk;

@@ -1,11 +1,12 @@
 //! Frames in, conversations out.
 
+use arrayvec::ArrayVec;
+use capture::Batch;
 use capture::format::NO_TIME;
-use capture::{Batch, Record};
 use skb::LinkType;
 
 use crate::App;
-use crate::flow::{Flow, FlowId, Hasher, Key, Opener, Side, Table, flags};
+use crate::flow::{Flow, FlowId, Hasher, Key, Look, Opener, Side, Table, flags};
 use crate::inspect::{Inspection, Outcome, Roles};
 use crate::peel::{Packet, Peeled, Peeler, proto};
 use crate::record::FlowRecord;
@@ -15,13 +16,13 @@ use crate::record::FlowRecord;
 pub struct Limits {
     /// Conversations kept at the same time; the ones idle for longest are given out earlier.
     pub flows_max: usize,
-    /// Conversations looked into at the same time.
-    pub inspections_max: usize,
+    /// Bytes kept of conversations that are looked into; beyond that they are looked into no longer.
+    pub inspected_bytes_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { flows_max: 1_000_000, inspections_max: 65_536 }
+        Self { flows_max: 500_000, inspected_bytes_max: 64 << 20 }
     }
 }
 
@@ -48,6 +49,8 @@ pub struct Counts {
 
 /// Packets prepared together, so that the lines they need arrive while others are prepared.
 const TOGETHER: usize = 32;
+/// Records whose first lines are asked for ahead of the one prepared.
+const AHEAD: usize = 8;
 /// A conversation without connections is over when nothing came for so long (RFC 4787 REQ-5 asks
 /// NATs to keep one for five minutes).
 const IDLE_NS: i64 = 300_000_000_000;
@@ -60,7 +63,8 @@ pub struct Analyzer {
     peeler: Peeler,
     hasher: Hasher,
     table: Table,
-    inspections: usize,
+    /// Bytes held by inspections.
+    inspected: usize,
     ended: Vec<FlowRecord>,
 }
 
@@ -83,7 +87,7 @@ impl Analyzer {
             peeler: Peeler::default(),
             hasher: Hasher::default(),
             table: Table::new(limits.flows_max),
-            inspections: 0,
+            inspected: 0,
             ended: Vec::new(),
         }
     }
@@ -93,22 +97,31 @@ impl Analyzer {
         self.counts
     }
 
-    /// Takes the frames of a batch.
+    /// Takes all frames of a batch.
     pub fn batch(&mut self, batch: &Batch<'_>) {
-        let mut waiting = Vec::with_capacity(TOGETHER);
-        let number_first = batch.number_first();
-        for (n, records) in batch.records().chunks(TOGETHER).enumerate() {
-            for (i, record) in records.iter().enumerate() {
-                let index = n * TOGETHER + i;
-                batch.prefetch(index, 8);
-                self.prepare(batch, index, record, number_first + index as u64, &mut waiting);
+        self.frames(batch, 0..batch.records().len());
+    }
+
+    /// Takes the frames of a batch that have these indices, in rising order.
+    pub fn frames(&mut self, batch: &Batch<'_>, indices: impl IntoIterator<Item = usize>) {
+        let mut waiting = ArrayVec::<_, TOGETHER>::new();
+        for index in indices {
+            batch.prefetch(index, AHEAD);
+            self.prepare(batch, index, &mut waiting);
+            if waiting.is_full() {
+                self.settle(&mut waiting);
             }
-            for one in &waiting {
-                self.table.prefetch_flow(one.hash);
-            }
-            for one in waiting.drain(..) {
-                self.take(&one);
-            }
+        }
+        self.settle(&mut waiting);
+    }
+
+    /// Takes the packets prepared.
+    fn settle(&mut self, waiting: &mut ArrayVec<Waiting<'_>, TOGETHER>) {
+        for one in &*waiting {
+            self.table.prefetch_flow(one.hash);
+        }
+        for one in waiting.drain(..) {
+            self.take(&one);
         }
     }
 
@@ -133,10 +146,10 @@ impl Analyzer {
         &mut self,
         batch: &Batch<'a>,
         index: usize,
-        record: &Record,
-        number: u64,
-        waiting: &mut Vec<Waiting<'a>>,
+        waiting: &mut ArrayVec<Waiting<'a>, TOGETHER>,
     ) {
+        let Some(record) = batch.records().get(index) else { return };
+        let number = batch.number_first() + index as u64;
         self.counts.frames += 1;
         self.counts.bytes += u64::from(record.origlen);
         let linktype: LinkType = batch.linktype(record);
@@ -199,13 +212,9 @@ impl Analyzer {
         }
         let mut flow = Flow::new(one.key, one.side, &one.packet);
         (flow.first_ns, flow.last_ns, flow.first_frame) = (one.time_ns, one.time_ns, one.number);
-        if !matches!(one.packet.proto, proto::TCP | proto::UDP | proto::SCTP) {
+        if !matches!(one.packet.proto, proto::TCP | proto::UDP) {
             flow.app = by_protocol(one.packet.proto);
-        } else if self.inspections < self.limits.inspections_max {
-            self.inspections += 1;
-            flow.inspection = Some(Box::default());
-        } else {
-            self.counts.unlooked += 1;
+            flow.look = Look::Done;
         }
         self.table.insert(one.hash, flow)
     }
@@ -214,54 +223,70 @@ impl Analyzer {
     fn count(&mut self, id: FlowId, one: &Waiting<'_>) {
         let Some(flow) = self.table.get_mut(id) else { return };
         flow.count(one.side, &one.packet, one.time_ns);
-        if flow.inspection.is_some() && look(flow, one) {
-            self.inspections -= 1;
+        if one.packet.payload_wire > 0 && !matches!(flow.look, Look::Done) {
+            let room = self.limits.inspected_bytes_max.saturating_sub(self.inspected);
+            let (before, after) = look(flow, one, room);
+            self.inspected = self.inspected + after - before;
+            self.counts.unlooked += u64::from(before > 0 && after == 0 && room == 0);
         }
     }
 
     fn end(&mut self, mut flow: Flow) {
-        if let Some(mut inspection) = flow.inspection.take() {
-            self.inspections -= 1;
+        if let Look::Open(mut inspection) = std::mem::replace(&mut flow.look, Look::Done) {
+            self.inspected -= size_of::<Inspection>() + inspection.held();
             let outcome = inspection.end(roles(&flow));
-            settle(&mut flow, &mut inspection, outcome);
+            settle(&mut flow, &inspection, outcome);
         }
-        self.ended.push(FlowRecord::new(&flow));
+        self.ended.push(FlowRecord::new(flow));
     }
 }
 
-/// Looks at a packet; true if there is nothing more to look for.
-fn look(flow: &mut Flow, one: &Waiting<'_>) -> bool {
+/// Looks at a packet. The bytes that its inspection held before and after come back. Without
+/// `room` it is over.
+#[inline(never)]
+fn look(flow: &mut Flow, one: &Waiting<'_>, room: usize) -> (usize, usize) {
+    let held = |inspection: &Inspection| size_of::<Inspection>() + inspection.held();
     let roles = roles(flow);
-    let Some(mut inspection) = flow.inspection.take() else { return false };
-    let packet = &one.packet;
-    let outcome = if packet.proto == proto::TCP {
-        if packet.tcp.flags & flags::SYN != 0 {
-            inspection.syn(one.side, packet.tcp.seq);
+    let (mut inspection, before) = match std::mem::replace(&mut flow.look, Look::Done) {
+        Look::Open(inspection) => {
+            let held = held(&inspection);
+            (inspection, held)
         }
-        if packet.payload_wire == 0 {
-            flow.inspection = Some(inspection);
-            return false;
+        Look::Wanted => (Box::default(), 0),
+        Look::Done => return (0, 0),
+    };
+    let packet = &one.packet;
+    let mut outcome = if packet.proto == proto::TCP {
+        for side in [Side::Low, Side::High] {
+            if let Some(seq) = flow.syn_seen(side) {
+                inspection.syn(side, seq);
+            }
         }
         let seq = packet.tcp.seq.wrapping_add(u32::from(packet.tcp.flags & flags::SYN != 0));
         inspection.segment(one.side, seq, packet.payload, packet.payload_wire, roles)
     } else {
         inspection.datagram(one.side, packet.payload, packet.payload_wire, roles)
     };
-    if outcome == Outcome::Open {
-        flow.inspection = Some(inspection);
-        return false;
+    if outcome == Outcome::Open && room == 0 {
+        outcome = inspection.end(roles);
     }
-    settle(flow, &mut inspection, outcome);
-    true
+    if outcome == Outcome::Open {
+        let after = held(&inspection);
+        flow.look = Look::Open(inspection);
+        return (before, after);
+    }
+    settle(flow, &inspection, outcome);
+    (before, 0)
 }
 
-fn settle(flow: &mut Flow, inspection: &mut Inspection, outcome: Outcome) {
+fn settle(flow: &mut Flow, inspection: &Inspection, outcome: Outcome) {
     if let Outcome::Found { app, swapped } = outcome {
         flow.app = app;
         flow.path = inspection.path.clone();
         if swapped {
             flow.opener = flow.opener.other();
         }
+        flow.facts = inspection.facts(app, roles(flow));
     }
 }
 
@@ -287,7 +312,7 @@ const fn by_protocol(number: u8) -> App {
         proto::OSPF => App::Ospf,
         proto::PIM => App::Pim,
         proto::VRRP => App::Vrrp,
+        proto::SCTP => App::Sctp,
         _ => App::Unknown,
     }
 }
-

@@ -4,8 +4,10 @@
 use arrayvec::ArrayVec;
 
 use crate::detect::wrap::Wrapped;
+use crate::facts::Facts;
 use crate::flow::{Piece, Side, Stream};
 use crate::talk::{Cut, Said, Talk};
+use crate::tls::HANDSHAKE_BYTES_MAX;
 use crate::{App, detect};
 
 /// Bytes kept of each end of a TCP connection while its application is looked for.
@@ -37,7 +39,9 @@ impl Heard {
 
     fn add(&mut self, data: &[u8]) {
         if !self.closed {
-            let room = STREAM_BYTES_MAX - self.bytes.len();
+            let handshake = self.bytes.first().or(data.first()) == Some(&22);
+            let max = if handshake { HANDSHAKE_BYTES_MAX } else { STREAM_BYTES_MAX };
+            let room = max.saturating_sub(self.bytes.len());
             self.bytes.extend_from_slice(&data[..data.len().min(room)]);
             self.closed = data.len() >= room;
         }
@@ -124,13 +128,7 @@ impl Inspection {
     }
 
     /// A datagram, or a packet of a transport without streams.
-    pub(crate) fn datagram(
-        &mut self,
-        side: Side,
-        data: &[u8],
-        wire: u32,
-        roles: Roles,
-    ) -> Outcome {
+    pub(crate) fn datagram(&mut self, side: Side, data: &[u8], wire: u32, roles: Roles) -> Outcome {
         self.first.get_or_insert(side);
         let heard = &mut self.heard[side.index()];
         heard.whole = true;
@@ -141,6 +139,17 @@ impl Inspection {
         heard.bytes.extend_from_slice(&data[..data.len().min(DATAGRAM_BYTES_MAX)]);
         heard.cuts.push(Cut { end: heard.bytes.len() as u16, wire: wire.min(65_535) as u16 });
         self.look(roles, false)
+    }
+
+    /// Bytes of memory that it holds besides itself.
+    pub(crate) fn held(&self) -> usize {
+        self.streams.iter().map(Stream::held).sum::<usize>()
+            + self.heard.iter().map(|heard| heard.bytes.capacity()).sum::<usize>()
+    }
+
+    /// What was said, with the roles that an outcome has settled.
+    pub(crate) fn facts(&self, app: App, roles: Roles) -> Facts {
+        Facts::of(app, &self.path, &self.talk(roles, true))
     }
 
     /// Nothing more comes.
@@ -168,16 +177,11 @@ impl Inspection {
         } else {
             detect::TCP
         };
-        // a wrapper that changed the roles has them right
-        let (roles, certain) = match self.wrapper {
-            Some((_, true)) => (roles.swapped(), true),
-            Some((_, false)) => (roles, true),
-            None => (roles, roles.certain),
-        };
-        let ways: &[bool] = if certain { &[false] } else { &[false, true] };
+        let ways: &[bool] =
+            if roles.certain || self.wrapper.is_some() { &[false] } else { &[false, true] };
         let mut open = false;
         for &swapped in ways {
-            let talk = self.talk(if swapped { roles.swapped() } else { roles }, last);
+            let talk = self.talk(self.effective(roles, swapped), last);
             let mut refused = self.refused[usize::from(swapped)];
             let result = detect::run(tests, &mut refused, &talk);
             self.refused[usize::from(swapped)] = refused;
@@ -205,32 +209,39 @@ impl Inspection {
 
     /// What carries another application is opened and looked into.
     fn found(&mut self, app: App, swapped: bool, roles: Roles, last: bool) -> Outcome {
-        self.path.push(app);
-        let roles = if swapped { roles.swapped() } else { roles };
-        let talk = self.talk(roles, last);
-        match detect::wrap::open(app, &talk) {
-            Wrapped::No => Outcome::Found { app, swapped },
+        let effective = self.effective(roles, swapped);
+        let swapped = effective.opener != roles.opener;
+        let talk = self.talk(effective, last);
+        let (app, wrapped) = detect::wrap::open(app, &talk);
+        if let Some(inner) = detect::wrap::refine(app, &talk) {
+            let _ = self.path.try_push(app);
+            let _ = self.path.try_push(inner);
+            return Outcome::Found { app: inner, swapped };
+        }
+        match wrapped {
             // what it carries is looked for when it is complete
-            Wrapped::More if !last && self.looks < LOOKS_MAX => {
-                self.path.pop();
-                self.likely = Some((app, swapped));
-                Outcome::Open
-            }
-            Wrapped::More => Outcome::Found { app, swapped },
-            Wrapped::Strip(_, _) if self.path.len() >= PATH_MAX => Outcome::Found { app, swapped },
+            Wrapped::More if !last => Outcome::Open,
+            _ if self.path.try_push(app).is_err() => Outcome::Found { app, swapped },
+            Wrapped::No | Wrapped::More => Outcome::Found { app, swapped },
             Wrapped::Strip(opener, answerer) => {
-                self.heard[roles.opener.index()].strip(opener);
-                self.heard[roles.opener.other().index()].strip(answerer);
+                self.heard[effective.opener.index()].strip(opener);
+                self.heard[effective.opener.other().index()].strip(answerer);
                 self.refused = Default::default();
                 self.likely = None;
                 self.wrapper = Some((app, swapped));
-                let both_empty = self.heard.iter().all(|heard| heard.bytes.is_empty());
-                if both_empty && !last {
+                if !last && self.heard.iter().all(|heard| heard.bytes.is_empty()) {
                     return Outcome::Open;
                 }
-                self.look(Roles { certain: true, ..roles }, last)
+                self.look(roles, last)
             }
         }
+    }
+
+    /// The roles as a test sees them: turned if what was found so far says so, and once more for
+    /// the other way round.
+    fn effective(&self, roles: Roles, swapped: bool) -> Roles {
+        let turned = self.wrapper.is_some_and(|(_, turned)| turned);
+        if turned == swapped { roles } else { roles.swapped() }
     }
 
     fn talk(&self, roles: Roles, last: bool) -> Talk<'_> {

@@ -13,14 +13,20 @@
 mod app;
 mod detect;
 mod engine;
+mod facts;
 pub mod flow;
 mod inspect;
 mod peel;
 mod record;
 mod talk;
+mod tls;
+mod tools;
 
 pub use app::App;
 pub use engine::{Analyzer, Counts, Limits};
+pub use facts::Facts;
+pub use flow::{Opener, TcpState};
 pub use peel::{Address, Packet, Peeled, Peeler, TcpHead, proto};
 pub use record::{FlowRecord, Sent};
 pub use talk::{Answer, Cut, Said, Talk, Test};
+pub use tls::{Certificate, TlsFacts};

@@ -100,6 +100,8 @@ pub struct Packet<'a> {
     pub tunnels: u8,
     /// Set for TCP.
     pub tcp: TcpHead,
+    /// Type and code (ICMP, `ICMPv6`).
+    pub icmp: Option<(u8, u8)>,
     /// What the transport carries, as far as captured.
     pub payload: &'a [u8],
     /// Bytes the transport carries by its length fields.
@@ -227,6 +229,7 @@ fn quick<'a>(linktype: LinkType, bytes: &'a [u8], at: &Located) -> Option<Packet
         vlan: at.tci & 0x0fff,
         tunnels: 0,
         tcp,
+        icmp: None,
         payload,
         payload_wire: (end - data) as u32,
         macs: (linktype == LinkType::ETHERNET)
@@ -240,6 +243,7 @@ struct Found {
     later_fragment: bool,
     ports: (u16, u16),
     tcp: TcpHead,
+    icmp: Option<(u8, u8)>,
     transport: Option<u8>,
     payload_wire: Option<u32>,
     /// Behind the transport's header.
@@ -255,6 +259,7 @@ fn slow<'a>(decoded: &Decoded, bytes: &'a [u8]) -> Peeled<'a> {
         later_fragment: false,
         ports: (0, 0),
         tcp: TcpHead::default(),
+        icmp: None,
         transport: None,
         payload_wire: None,
         data: 0,
@@ -293,6 +298,7 @@ fn slow<'a>(decoded: &Decoded, bytes: &'a [u8]) -> Peeled<'a> {
         vlan: found.vlan,
         tunnels: found.tunnels,
         tcp: found.tcp,
+        icmp: found.icmp,
         payload,
         payload_wire: found.payload_wire.unwrap_or(payload.len() as u32),
         macs: found.macs,
@@ -340,8 +346,14 @@ impl Found {
                 self.transport(proto::SCTP, layer);
                 self.ports = (src_port, dst_port);
             }
-            LayerInfo::Icmp { .. } => self.transport(proto::ICMP, layer),
-            LayerInfo::Icmpv6 { .. } => self.transport(proto::ICMPV6, layer),
+            LayerInfo::Icmp { ty, code, .. } => {
+                self.transport(proto::ICMP, layer);
+                self.icmp = Some((ty, code));
+            }
+            LayerInfo::Icmpv6 { ty, code, .. } => {
+                self.transport(proto::ICMPV6, layer);
+                self.icmp = Some((ty, code));
+            }
             LayerInfo::Igmp { .. } => self.transport(proto::IGMP, layer),
             LayerInfo::Gre { .. } => self.transport(proto::GRE, layer),
             _ => {}
@@ -358,6 +370,7 @@ impl Found {
         self.later_fragment = false;
         self.ports = (0, 0);
         self.tcp = TcpHead::default();
+        self.icmp = None;
         self.payload_wire = None;
     }
 

@@ -16,7 +16,6 @@ use capture::write::{FrameOptions, InterfaceSpec, PcapngWriter, SectionSpec, Sta
 use nic::link::{self, LinkCounters};
 use nic::packet::{Config, Direction, Frame, LinkChange, PacketRx, RxCounts, SNAPLEN_MAX, Wake};
 
-use super::Args;
 use crate::capture::stop::{Ended, Signals};
 use crate::capture::{compile, privilege};
 use crate::cli::Globals;
@@ -25,7 +24,7 @@ use crate::term::grouped;
 use crate::walk::talk;
 
 /// How long one page listens where nobody said how long.
-const PAGE: Duration = Duration::from_secs(10);
+pub(super) const PAGE: Duration = Duration::from_secs(10);
 /// The longest sleep, so that a signal is seen soon whichever thread it met.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long the end may take: the kernel hands its last block over after a few milliseconds.
@@ -35,13 +34,26 @@ const OUTBOUND: u32 = 2;
 /// Bit 9: the checksum is left to the card.
 const CHECKSUM_PENDING: u32 = 1 << 9;
 
+/// What is listened for, and until when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Listen<'a> {
+    /// In tcpdump's syntax; the kernel filters.
+    pub(crate) filter: Option<&'a str>,
+    pub(crate) count: Option<u64>,
+    pub(crate) seconds: Option<Duration>,
+}
+
 /// An interface that is listened to.
-pub(super) struct Live(Arc<Mutex<Session>>);
+pub(crate) struct Live(Arc<Mutex<Session>>);
 
 impl Live {
     /// Starts to listen, and gives root up.
-    pub(super) fn open(args: &Args, interface: &str, globals: &Globals) -> anyhow::Result<Self> {
-        let filter = match &args.filter {
+    pub(crate) fn open(
+        listen: &Listen<'_>,
+        interface: &str,
+        globals: &Globals,
+    ) -> anyhow::Result<Self> {
+        let filter = match listen.filter {
             Some(expression) => compile(interface, expression)?,
             None => Vec::new(),
         };
@@ -49,11 +61,9 @@ impl Live {
         let signals = Signals::new().context("cannot watch for Ctrl-C")?;
         let rx = PacketRx::open(interface, &config)?;
         privilege::drop_root(std::path::Path::new("capture"))?;
-        let one_page = !(args.all || args.summary || globals.json || args.frame.is_some());
-        let unasked = args.seconds.is_none() && args.count.is_none();
-        let seconds = args.seconds.or((one_page && unasked).then_some(PAGE));
+        let seconds = listen.seconds;
         if !globals.quiet {
-            let until = match (seconds, args.count) {
+            let until = match (seconds, listen.count) {
                 (Some(time), None) => format!(" for {time:?}; Ctrl-C ends it sooner"),
                 (None, Some(count)) => {
                     format!(" for {} frames; Ctrl-C ends it sooner", grouped(count))
@@ -70,7 +80,7 @@ impl Live {
             writer,
             given: 0,
             signals,
-            left: args.count.unwrap_or(u64::MAX),
+            left: listen.count.unwrap_or(u64::MAX),
             until: seconds.and_then(|time| begun.checked_add(time)),
             tally: Tally::default(),
             ended: None,
@@ -79,13 +89,13 @@ impl Live {
     }
 
     /// The frames as a capture.
-    pub(super) fn source(&self) -> Result<Source, capture::Error> {
+    pub(crate) fn source(&self) -> Result<Source, capture::Error> {
         let name = lock(&self.0).rx.link().name.clone();
         Source::from_read(&name, Box::new(Stream(Arc::clone(&self.0))))
     }
 
     /// Ends it where nothing else has, and says what came by. The result is how the program ends.
-    pub(super) fn finish(&self, globals: &Globals) -> anyhow::Result<Exit> {
+    pub(crate) fn finish(&self, globals: &Globals) -> anyhow::Result<Exit> {
         let mut session = lock(&self.0);
         if session.ended.is_none() {
             // enough was seen: what comes now is nobody's

@@ -1,11 +1,11 @@
 //! `framewalk inspect`: what is in a capture file, or comes by on a live interface.
 
 mod desk;
-mod file;
+pub(crate) mod file;
 mod hex;
 mod line;
 #[cfg(target_os = "linux")]
-mod live;
+pub(crate) mod live;
 pub mod object;
 mod page;
 pub mod select;
@@ -132,7 +132,14 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
 
 #[cfg(target_os = "linux")]
 fn run_live(args: &Args, interface: &str, globals: &Globals) -> anyhow::Result<Exit> {
-    let live = live::Live::open(args, interface, globals)?;
+    let one_page = !(args.all || args.summary || globals.json || args.frame.is_some());
+    let unasked = args.seconds.is_none() && args.count.is_none();
+    let listen = live::Listen {
+        filter: args.filter.as_deref(),
+        count: args.count,
+        seconds: args.seconds.or((one_page && unasked).then_some(live::PAGE)),
+    };
+    let live = live::Live::open(&listen, interface, globals)?;
     let mut reader = Reader::new(live.source()?)?;
     // the kernel filters
     let mut selector = Selector::default();

@@ -4,8 +4,11 @@
 //! a field of variable length are computed, unknown bits are data, and whatever one end alone can
 //! say is `Likely` unless nothing else begins like it.
 
+mod mail;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tls;
+mod web;
 pub(crate) mod wrap;
 
 use crate::App;
@@ -28,9 +31,9 @@ pub(crate) enum Result {
 }
 
 /// Families of tests for TCP, the more specific first.
-pub(crate) const TCP: &[&[Test]] = &[];
+pub(crate) const TCP: &[&[Test]] = &[tls::TCP, web::TCP, mail::TCP];
 /// Families of tests for UDP.
-pub(crate) const UDP: &[&[Test]] = &[];
+pub(crate) const UDP: &[&[Test]] = &[tls::UDP];
 
 const fn count(families: &[&[Test]]) -> usize {
     let (mut sum, mut n) = (0, 0);

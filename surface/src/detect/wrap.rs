@@ -1,5 +1,6 @@
-//! Protocols that carry another one behind a greeting of their own.
+//! Protocols that carry another one: behind a greeting of their own, or named by what they say.
 
+use super::{tls, web};
 use crate::App;
 use crate::talk::Talk;
 
@@ -14,8 +15,23 @@ pub(crate) enum Wrapped {
     Strip(usize, usize),
 }
 
-/// Looks for the end of a wrapper's greeting.
-pub(crate) fn open(app: App, _talk: &Talk<'_>) -> Wrapped {
-    let _ = app;
-    Wrapped::No
+/// Looks for the end of a wrapper's greeting; the application to name the wrapper by comes back too.
+pub(crate) fn open(app: App, talk: &Talk<'_>) -> (App, Wrapped) {
+    match app {
+        App::Socks => (app, web::socks(talk)),
+        App::Http => match web::connect(talk) {
+            Wrapped::No => (app, Wrapped::No),
+            wrapped => (App::HttpConnect, wrapped),
+        },
+        _ => (app, Wrapped::No),
+    }
+}
+
+/// The application that is told by what its carrier says, not by bytes of its own.
+pub(crate) fn refine(app: App, talk: &Talk<'_>) -> Option<App> {
+    match app {
+        App::Http => web::refine(talk),
+        App::Tls => tls::refine(talk),
+        _ => None,
+    }
 }

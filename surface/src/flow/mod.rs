@@ -6,7 +6,7 @@ mod stream;
 mod table;
 
 pub use key::{Key, Side};
-pub(crate) use record::flags;
 pub use record::{Flow, Opener, TcpState};
+pub(crate) use record::{Look, flags};
 pub(crate) use stream::{Piece, Stream};
 pub(crate) use table::{FlowId, Hasher, Table};

@@ -4,6 +4,7 @@ use arrayvec::ArrayVec;
 
 use super::{Key, Side};
 use crate::App;
+use crate::facts::Facts;
 use crate::inspect::{Inspection, PATH_MAX};
 use crate::peel::{Packet, proto};
 
@@ -57,6 +58,17 @@ impl TcpState {
     }
 }
 
+/// Whether a conversation's bytes are looked at.
+#[derive(Debug)]
+pub(crate) enum Look {
+    /// As soon as there are any.
+    Wanted,
+    /// They are.
+    Open(Box<Inspection>),
+    /// No longer.
+    Done,
+}
+
 /// TCP flag bits (RFC 9293 section 3.1).
 pub(crate) mod flags {
     pub(crate) const FIN: u8 = 0x01;
@@ -83,8 +95,10 @@ pub struct Flow {
     pub frames: [u64; 2],
     /// Bytes the transport carried, of each end.
     pub bytes: [u64; 2],
-    /// What is looked at; gone when there is nothing more to learn.
-    pub(crate) inspection: Option<Box<Inspection>>,
+    /// What is looked at.
+    pub(crate) look: Look,
+    /// What it told of itself.
+    pub(crate) facts: Facts,
     /// Next sequence number expected of each end.
     pub(crate) next_seq: [u32; 2],
     /// Bytes that the capture lacks, of each end (saturating).
@@ -93,6 +107,8 @@ pub struct Flow {
     pub again: [u16; 2],
     /// Flags seen of each end; [`SYN_ACK`] besides.
     pub(crate) flags: [u8; 2],
+    /// Type and code of the first message (ICMP, `ICMPv6`).
+    pub icmp: Option<(u8, u8)>,
     /// Identifier of the outermost VLAN tag of the first frame.
     pub vlan: u16,
     /// Tunnels the first frame came through.
@@ -132,11 +148,13 @@ impl Flow {
             first_frame: 0,
             frames: [0; 2],
             bytes: [0; 2],
-            inspection: None,
+            look: Look::Wanted,
+            facts: Facts::None,
             next_seq: [0; 2],
             missing: [0; 2],
             again: [0; 2],
             flags: [0; 2],
+            icmp: packet.icmp,
             vlan: packet.vlan,
             tunnels: packet.tunnels,
             ttl: [0; 2],
@@ -191,6 +209,11 @@ impl Flow {
         }
         let both = if flags & (SYN | ACK) == SYN | ACK { SYN_ACK } else { 0 };
         self.flags[side] |= flags & !SYN_ACK | both;
+    }
+
+    /// The sequence number of an end's SYN, if it was seen.
+    pub(crate) fn syn_seen(&self, side: Side) -> Option<u32> {
+        (self.flags[side.index()] & SYN != 0).then_some(self.isn[side.index()])
     }
 
     /// Whether an end's SYN had this sequence number: then it was sent again.

@@ -39,6 +39,11 @@ impl Stream {
         self.whole
     }
 
+    /// Bytes held back.
+    pub(crate) const fn held(&self) -> usize {
+        self.held_bytes
+    }
+
     /// A SYN with this sequence number: data begins behind it.
     pub(crate) fn syn(&mut self, seq: u32) {
         if !self.started {

@@ -19,9 +19,8 @@ impl Hasher {
     #[inline(always)]
     pub(crate) fn hash(&self, key: &Key) -> u64 {
         let [a, b] = key.addresses.map(|address| u128::from_le_bytes(address.0));
-        let rest = u64::from(key.ports[0]) << 32
-            | u64::from(key.ports[1]) << 16
-            | u64::from(key.proto);
+        let rest =
+            u64::from(key.ports[0]) << 32 | u64::from(key.ports[1]) << 16 | u64::from(key.proto);
         self.0.hash_one((a, b, rest))
     }
 }

@@ -1,0 +1,167 @@
+//! `framewalk surface`: what a network's frames say about it.
+
+mod json;
+mod text;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use capture::Reader;
+use surface::{Analyzer, FlowRecord, Limits};
+
+use crate::cli::Globals;
+use crate::exit::{Exit, complain};
+use crate::inspect::select::Selector;
+use crate::term::{Paint, Progress};
+use crate::walk::stream::parse_seconds;
+
+/// Conversations of a capture or a mirror port, and the applications in them by their bytes
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    long_about = "Which conversations a capture or a live mirror port holds, and which \
+        applications they are: told by the bytes that both ends say, on any port, through VLANs \
+        and tunnels.\n\n\
+        A name is given only where the bytes bear it out; everything else is \"unknown\". Of a \
+        conversation, addresses, ports, counts, times and a short list of facts are kept (names \
+        in a TLS handshake, for example), never what was said.\n\n\
+        Memory is bounded: the conversations idle for longest are given out early when too many \
+        are open, and counted.",
+    after_long_help = "Examples:\n  \
+        framewalk surface day.pcapng                     applications, servers, conversations\n  \
+        framewalk surface day.pcapng --json | jq 'select(.app == \"rdp\")'\n  \
+        framewalk surface day.pcapng --filter 'net 192.168.1.0/24'\n  \
+        sudo framewalk surface -i mirror0 --seconds 3600\n\n\
+        The JSON is one object per conversation, schema framewalk.flow/1, and a last one with the\n\
+        counts, schema framewalk.surface/1."
+)]
+pub struct Args {
+    /// Capture file, or - for standard input
+    #[arg(value_name = "FILE", required_unless_present = "interface")]
+    pub file: Option<PathBuf>,
+    /// Look at the frames of this interface as they come (Linux)
+    #[arg(short, long, value_name = "IFACE", conflicts_with = "file")]
+    pub interface: Option<String>,
+    /// Live: stop after so many frames
+    #[arg(long, value_name = "N", conflicts_with = "file",
+        value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// Live: stop after so many seconds
+    #[arg(long, value_name = "SECONDS", conflicts_with = "file", value_parser = parse_seconds)]
+    pub seconds: Option<Duration>,
+    /// Only frames that match this expression, in tcpdump's syntax
+    #[arg(long, value_name = "EXPR")]
+    pub filter: Option<String>,
+    /// Conversations kept open at the same time
+    #[arg(long, value_name = "N", default_value_t = Limits::default().flows_max as u64,
+        value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub flows_max: u64,
+}
+
+/// Runs it.
+pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
+    if let Some(interface) = &args.interface {
+        return run_live(args, interface, globals);
+    }
+    let file = args.file.as_ref().context("name a capture file, or - for standard input")?;
+    let mut reader = Reader::open(file)?;
+    let mut selector = Selector::new(args.filter.as_deref(), &reader)?;
+    analyze(args, globals, &mut reader, &mut selector)
+}
+
+#[cfg(target_os = "linux")]
+fn run_live(args: &Args, interface: &str, globals: &Globals) -> anyhow::Result<Exit> {
+    use crate::inspect::live::{Listen, Live};
+    let listen =
+        Listen { filter: args.filter.as_deref(), count: args.count, seconds: args.seconds };
+    let live = Live::open(&listen, interface, globals)?;
+    let mut reader = Reader::new(live.source()?)?;
+    // the kernel filters
+    let shown = analyze(args, globals, &mut reader, &mut Selector::default());
+    let exit = live.finish(globals)?;
+    match shown? {
+        Exit::Done => Ok(exit),
+        other => Ok(other),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn run_live(_: &Args, interface: &str, _: &Globals) -> anyhow::Result<Exit> {
+    anyhow::bail!("cannot listen on {interface}: live interfaces are read on Linux only")
+}
+
+/// Where conversations go as they end.
+enum Out {
+    Json(json::Writer),
+    Text(text::Report),
+}
+
+impl Out {
+    fn flow(&mut self, flow: &FlowRecord) -> anyhow::Result<()> {
+        match self {
+            Self::Json(writer) => writer.flow(flow),
+            Self::Text(report) => {
+                report.flow(flow);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn analyze(
+    args: &Args,
+    globals: &Globals,
+    reader: &mut Reader,
+    selector: &mut Selector,
+) -> anyhow::Result<Exit> {
+    let limits = Limits { flows_max: args.flows_max as usize, ..Limits::default() };
+    let mut analyzer = Analyzer::new(limits);
+    let mut progress =
+        Progress::new("analysing", reader.progress().total, globals.quiet || args.file.is_none());
+    let mut out = if globals.json {
+        Out::Json(json::Writer::default())
+    } else {
+        Out::Text(text::Report::default())
+    };
+    let mut selected = Vec::new();
+    let failed = loop {
+        progress.at(reader.progress().read);
+        let batch = match reader.next_batch() {
+            Ok(Some(batch)) => batch,
+            Ok(None) => break None,
+            Err(error) => break Some(error),
+        };
+        if selector.takes_all() {
+            analyzer.batch(&batch);
+        } else {
+            selector.select(&batch, &mut selected)?;
+            analyzer.frames(&batch, selected.iter().map(|&index| index as usize));
+        }
+        for flow in analyzer.ended() {
+            out.flow(&flow)?;
+        }
+    };
+    progress.clear();
+    for flow in &analyzer.finish() {
+        out.flow(flow)?;
+    }
+    match &mut out {
+        Out::Json(writer) => writer.finish(&analyzer.counts())?,
+        Out::Text(report) => {
+            let paint = Paint::for_stdout(globals.color);
+            let mut text = Vec::new();
+            report.write(&mut text, reader, &analyzer.counts(), args, paint)?;
+            let mut stdout = std::io::stdout().lock();
+            stdout.write_all(&text)?;
+            stdout.flush()?;
+        }
+    }
+    match failed {
+        None => Ok(Exit::Done),
+        Some(error) => {
+            complain(&error.into());
+            Ok(Exit::Failed)
+        }
+    }
+}

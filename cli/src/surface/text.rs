@@ -1,0 +1,229 @@
+//! The report for people: applications, the servers behind them, what was not told.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::{self, Write};
+use std::net::IpAddr;
+
+use capture::Reader;
+use surface::{App, Counts, FlowRecord, proto};
+
+use super::Args;
+use crate::inspect::file;
+use crate::term::{Paint, bytes, grouped, percent, shell_word};
+
+/// Servers shown of one application.
+const SERVERS_SHOWN: usize = 4;
+/// Servers and ports kept of one application.
+const SERVERS_MAX: usize = 4096;
+/// Conversations of unknown applications shown.
+const UNKNOWN_SHOWN: usize = 8;
+
+#[derive(Debug, Default)]
+struct Row {
+    flows: u64,
+    bytes: u64,
+    clients: BTreeSet<IpAddr>,
+    /// Bytes by server and port.
+    servers: BTreeMap<(IpAddr, u16), u64>,
+    paths: BTreeSet<Vec<&'static str>>,
+    first_frame: u64,
+}
+
+/// Adds conversations up.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    rows: HashMap<App, Row>,
+    flows: u64,
+    first_ns: Option<i64>,
+    last_ns: i64,
+    /// Busiest conversations without an application.
+    unknown: Vec<(u64, FlowRecord)>,
+    silent: u64,
+}
+
+impl Report {
+    pub(super) fn flow(&mut self, flow: &FlowRecord) {
+        self.flows += 1;
+        if flow.first_ns != 0 {
+            self.first_ns = Some(self.first_ns.map_or(flow.first_ns, |ns| ns.min(flow.first_ns)));
+            self.last_ns = self.last_ns.max(flow.last_ns);
+        }
+        let sum = flow.opener_sent.bytes + flow.answerer_sent.bytes;
+        if flow.app == App::Unknown {
+            if sum == 0 {
+                self.silent += 1;
+                return;
+            }
+            let place = self.unknown.partition_point(|(bytes, _)| *bytes >= sum);
+            if place < UNKNOWN_SHOWN {
+                self.unknown.insert(place, (sum, flow.clone()));
+                self.unknown.truncate(UNKNOWN_SHOWN);
+            }
+        }
+        let row = self.rows.entry(flow.app).or_default();
+        row.flows += 1;
+        row.bytes += sum;
+        if row.first_frame == 0 || flow.first_frame < row.first_frame {
+            row.first_frame = flow.first_frame;
+        }
+        if row.clients.len() < SERVERS_MAX {
+            row.clients.insert(flow.src);
+        }
+        if row.servers.len() < SERVERS_MAX {
+            *row.servers.entry((flow.dst, flow.dst_port)).or_default() += sum;
+        }
+        if flow.path.len() > 1 {
+            row.paths.insert(flow.path.iter().map(|app| app.name()).collect());
+        }
+    }
+
+    pub(super) fn write(
+        &self,
+        out: &mut Vec<u8>,
+        reader: &Reader,
+        counts: &Counts,
+        args: &Args,
+        paint: Paint,
+    ) -> io::Result<()> {
+        file::write_facts(out, reader, args.interface.is_some(), paint)?;
+        self.totals(out, counts, paint)?;
+        self.applications(out, paint)?;
+        self.unknowns(out, paint)?;
+        self.next(out, args, paint)
+    }
+
+    fn totals(&self, out: &mut Vec<u8>, counts: &Counts, paint: Paint) -> io::Result<()> {
+        let frames = format!("{}, {}", grouped(counts.frames), bytes(counts.bytes));
+        file::fact(out, paint, "frames", &frames)?;
+        if let Some(first) = self.first_ns {
+            file::fact(out, paint, "time", &file::span(first, self.last_ns))?;
+        }
+        let mut rest = Vec::new();
+        for (count, what) in [
+            (counts.not_ip, "carry no IP packet"),
+            (counts.fragments, "are later fragments"),
+            (counts.malformed, "contradict themselves"),
+        ] {
+            if count > 0 {
+                rest.push(format!("{} {what}", grouped(count)));
+            }
+        }
+        if !rest.is_empty() {
+            file::fact(out, paint, "of these", &rest.join(", "))?;
+        }
+        let mut text = format!("{} conversations", grouped(self.flows));
+        if self.silent > 0 {
+            text += &format!(", {} of them without a byte of data", grouped(self.silent));
+        }
+        file::fact(out, paint, "flows", &text)?;
+        if counts.evicted + counts.unlooked > 0 {
+            let text = format!(
+                "{} conversations were given out before their end and {} looked into no further, \
+                 to keep within the memory allowed (--flows-max)",
+                grouped(counts.evicted),
+                grouped(counts.unlooked)
+            );
+            file::fact(out, paint, "limits", &text)?;
+        }
+        Ok(())
+    }
+
+    fn applications(&self, out: &mut Vec<u8>, paint: Paint) -> io::Result<()> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        let all: u64 = self.rows.values().map(|row| row.bytes).sum();
+        let title = "applications, by their bytes on any port";
+        writeln!(out, "\n{}", paint.head(title))?;
+        writeln!(
+            out,
+            "  {}",
+            paint.dim(format!(
+                "{:<22}{:>9} {:>8} {:>8}  {:>10} {:>6}  servers",
+                "", "flows", "clients", "servers", "bytes", ""
+            ))
+        )?;
+        let mut rows: Vec<_> = self.rows.iter().collect();
+        rows.sort_by_key(|(app, row)| (**app == App::Unknown, std::cmp::Reverse(row.bytes)));
+        for (app, row) in rows {
+            writeln!(
+                out,
+                "  {:<22}{:>9} {:>8} {:>8}  {:>10} {:>6}  {}",
+                app.name(),
+                grouped(row.flows),
+                grouped(row.clients.len() as u64),
+                grouped(hosts(row)),
+                bytes(row.bytes),
+                percent(row.bytes, all),
+                servers(row)
+            )?;
+            for path in &row.paths {
+                writeln!(out, "  {}", paint.dim(format!("  in {}", path.join(" > "))))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn unknowns(&self, out: &mut Vec<u8>, paint: Paint) -> io::Result<()> {
+        if self.unknown.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "\n{}", paint.head("not told, the largest"))?;
+        for (sum, flow) in &self.unknown {
+            let transport = match flow.proto {
+                proto::TCP => "tcp",
+                proto::UDP => "udp",
+                _ => "ip",
+            };
+            writeln!(
+                out,
+                "  {transport:<4} {:<44} {:>10}  {}",
+                format!("{} > {}", end(flow.src, flow.src_port), end(flow.dst, flow.dst_port)),
+                bytes(*sum),
+                paint.dim(format!("from frame {}", flow.first_frame))
+            )?;
+        }
+        Ok(())
+    }
+
+    fn next(&self, out: &mut Vec<u8>, args: &Args, paint: Paint) -> io::Result<()> {
+        let Some(file) = &args.file else { return Ok(()) };
+        if self.flows == 0 || file.as_os_str() == "-" {
+            return Ok(());
+        }
+        let file = shell_word(&file.display().to_string());
+        writeln!(out, "\n{}", paint.head("next"))?;
+        let mut steps = vec![(
+            format!("framewalk surface {file} --json"),
+            "every conversation, with its names",
+        )];
+        if let Some(frame) = self.rows.values().map(|row| row.first_frame).min() {
+            steps.push((format!("framewalk inspect {file} --frame {frame}"), "the first of them"));
+        }
+        out.write_all(crate::term::commands(&steps, paint, crate::term::width()).as_bytes())
+    }
+}
+
+/// Different addresses that serve.
+fn hosts(row: &Row) -> u64 {
+    row.servers.keys().map(|(ip, _)| ip).collect::<BTreeSet<_>>().len() as u64
+}
+
+/// The busiest servers with their ports.
+fn servers(row: &Row) -> String {
+    let mut servers: Vec<_> = row.servers.iter().collect();
+    servers.sort_by_key(|&(_, &bytes)| std::cmp::Reverse(bytes));
+    let shown: Vec<_> =
+        servers.iter().take(SERVERS_SHOWN).map(|((ip, port), _)| end(*ip, *port)).collect();
+    let more = servers.len().saturating_sub(SERVERS_SHOWN);
+    let more = if more > 0 { format!(" and {} more", grouped(more as u64)) } else { String::new() };
+    shown.join(" ") + &more
+}
+
+fn end(ip: IpAddr, port: u16) -> String {
+    match (ip, port) {
+        (ip, 0) => ip.to_string(),
+        (IpAddr::V6(ip), port) => format!("[{ip}]:{port}"),
+        (ip, port) => format!("{ip}:{port}"),
+    }
+}

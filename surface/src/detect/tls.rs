@@ -1,0 +1,283 @@
+//! TLS and DTLS by their records and hellos; products by the names in them.
+
+use crate::App;
+use crate::talk::{Answer, Talk, Test};
+use crate::tls::{self, ServerHello, flight};
+use crate::tools;
+
+pub(super) const TCP: &[Test] = &[tls, ssl2];
+pub(super) const UDP: &[Test] = &[dtls];
+
+/// What one end's bytes are, as TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// Nothing, or too little to tell.
+    Open,
+    /// A handshake message of this type begins.
+    Hello(u8),
+    /// Whole records of other types, one after the other: the middle of a connection, or an alert.
+    Records(usize),
+    /// Something else.
+    Other,
+}
+
+/// Records in a row that make a connection seen in its middle TLS.
+const MIDDLE_RECORDS: usize = 3;
+
+/// TLS (RFC 8446, RFC 5246) and SSL 3.0 (RFC 6101). Both hellos are sure, one alone is likely;
+/// the answer waits for the names and certificates behind them.
+fn tls(talk: &Talk<'_>) -> Answer {
+    let (client, server) = (shape(talk.opener.bytes()), shape(talk.answerer.bytes()));
+    match (client, server) {
+        (Shape::Other, _) | (_, Shape::Other) => Answer::No,
+        // the other way round
+        (Shape::Hello(2), _) | (_, Shape::Hello(1)) => Answer::No,
+        (Shape::Hello(1), Shape::Hello(2) | Shape::Records(_)) => {
+            if talk.last || (hello_complete(talk) && server_done(talk.answerer.bytes())) {
+                Answer::Sure(App::Tls)
+            } else {
+                Answer::Likely(App::Tls)
+            }
+        }
+        (Shape::Hello(_), _) | (_, Shape::Hello(_)) => Answer::Likely(App::Tls),
+        (Shape::Records(a), Shape::Records(b)) if a + b >= MIDDLE_RECORDS => {
+            Answer::Likely(App::Tls)
+        }
+        (Shape::Records(n), _) | (_, Shape::Records(n)) if n >= MIDDLE_RECORDS => {
+            Answer::Likely(App::Tls)
+        }
+        _ => Answer::More,
+    }
+}
+
+fn hello_complete(talk: &Talk<'_>) -> bool {
+    let client = flight(talk.opener.bytes());
+    client.over || client.message(1).is_some()
+}
+
+/// Whether the server's part in clear is complete.
+fn server_done(bytes: &[u8]) -> bool {
+    let server = flight(bytes);
+    let hello = server.message(2).and_then(ServerHello::parse);
+    server.over
+        || hello.is_some_and(|hello| hello.version() >= 0x0304)
+        || server.message(11).is_some()
+        || bytes.len() >= tls::HANDSHAKE_BYTES_MAX
+}
+
+fn shape(bytes: &[u8]) -> Shape {
+    let [content, rest @ ..] = bytes else { return Shape::Open };
+    if !(20..=23).contains(content) {
+        return Shape::Other;
+    }
+    if rest.first().is_some_and(|&major| major != 3) || rest.get(1).is_some_and(|&m| m > 4) {
+        return Shape::Other;
+    }
+    let Some(length) = rest.get(2..4) else { return Shape::Open };
+    let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
+    if length == 0 && *content != 23 || length > tls::RECORD_MAX {
+        return Shape::Other;
+    }
+    if *content == 22
+        && let Some(&ty) = bytes.get(5)
+    {
+        return hello_shape(bytes, ty, length);
+    }
+    records(bytes)
+}
+
+/// A handshake record: its message's length must go with the record's.
+fn hello_shape(bytes: &[u8], ty: u8, record: usize) -> Shape {
+    if !matches!(ty, 1 | 2) {
+        // renegotiation or what is encrypted: as good as any other record
+        return records(bytes);
+    }
+    let Some((_, length)) = flight(bytes).first() else { return Shape::Open };
+    let fits = (38..=1 << 16).contains(&length) && (length + 4 <= record || record >= 64);
+    let version = bytes.get(9).is_none_or(|&major| matches!(major, 3 | 0x7f));
+    if fits && version { Shape::Hello(ty) } else { Shape::Other }
+}
+
+/// Records in a row, each where the one before it ends.
+fn records(bytes: &[u8]) -> Shape {
+    let mut rest = bytes;
+    let mut count = 0;
+    while let [content, 3, minor, high, low, body @ ..] = rest {
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        let alert_fits = *content != 21 || length == 2 || length >= 16;
+        let change_fits = *content != 20 || length == 1;
+        if !(20..=24).contains(content) || *minor > 4 || length > tls::RECORD_MAX {
+            return Shape::Other;
+        }
+        if !alert_fits || !change_fits {
+            return Shape::Other;
+        }
+        count += 1;
+        match body.get(length..) {
+            Some(behind) => rest = behind,
+            None => return Shape::Records(count),
+        }
+    }
+    // the header of the next one is cut
+    let cut = rest.first().is_none_or(|content| (20..=24).contains(content))
+        && rest.get(1).is_none_or(|&major| major == 3);
+    if cut { Shape::Records(count) } else { Shape::Other }
+}
+
+/// SSL 2.0's client hello, which later versions were offered in too (RFC 5246 appendix E.2).
+fn ssl2(talk: &Talk<'_>) -> Answer {
+    let bytes = talk.opener.bytes();
+    if bytes.first().is_some_and(|&b| b & 0x80 == 0) || bytes.get(2).is_some_and(|&b| b != 1) {
+        return Answer::No;
+    }
+    let Some(head) = bytes.first_chunk::<11>() else {
+        return if bytes.is_empty() && !talk.answerer.is_empty() && talk.last {
+            Answer::No
+        } else {
+            Answer::More
+        };
+    };
+    let word = |at: usize| usize::from(u16::from_be_bytes([head[at], head[at + 1]]));
+    let length = word(0) & 0x7fff;
+    let (ciphers, session, challenge) = (word(5), word(7), word(9));
+    let fits = matches!(word(3), 0x0002 | 0x0300..=0x0304)
+        && ciphers.is_multiple_of(3)
+        && ciphers > 0
+        && matches!(session, 0 | 16)
+        && (16..=32).contains(&challenge)
+        && length == 9 + ciphers + session + challenge;
+    if fits { Answer::Sure(App::Tls) } else { Answer::No }
+}
+
+/// DTLS (RFC 9147, RFC 6347): records whose lengths fill the datagram. A hello is sure.
+fn dtls(talk: &Talk<'_>) -> Answer {
+    let mut count = 0;
+    let mut hello = false;
+    for (datagram, wire) in talk.opener.datagrams().chain(talk.answerer.datagrams()) {
+        match dtls_records(datagram, wire) {
+            Some(with_hello) => {
+                count += 1;
+                hello |= with_hello;
+            }
+            None => return Answer::No,
+        }
+    }
+    match count {
+        0 => Answer::More,
+        _ if hello => Answer::Sure(App::Dtls),
+        1 => Answer::More,
+        _ => Answer::Likely(App::Dtls),
+    }
+}
+
+/// Whether a datagram is records to its end, and whether the first is a hello.
+fn dtls_records(datagram: &[u8], wire: usize) -> Option<bool> {
+    let mut at = 0;
+    let mut hello = false;
+    while at < datagram.len() {
+        let head = datagram.get(at..)?.first_chunk::<13>()?;
+        let version = u16::from_be_bytes([head[1], head[2]]);
+        if !(20..=25).contains(&head[0]) || !matches!(version, 0xfeff | 0xfefd | 0xfefc | 0x0100) {
+            return None;
+        }
+        let length = usize::from(u16::from_be_bytes([head[11], head[12]]));
+        if length == 0 || at + 13 + length > wire {
+            return None;
+        }
+        hello |= at == 0 && head[0] == 22 && matches!(datagram.get(13), Some(1..=3));
+        at += 13 + length;
+    }
+    (at == wire || datagram.len() < wire).then_some(hello)
+}
+
+/// The product that the names in a handshake tell.
+pub(super) fn refine(talk: &Talk<'_>) -> Option<App> {
+    let facts = tls::facts(talk);
+    if facts.alpn.iter().any(|name| name.starts_with("anydesk/")) {
+        return Some(App::AnyDesk);
+    }
+    if let Some(certificate) = &facts.certificate
+        && (certificate.subject.as_deref() == Some("AnyDesk Client")
+            || certificate.organization.as_deref() == Some("philandro Software GmbH"))
+    {
+        return Some(App::AnyDesk);
+    }
+    facts.sni.as_deref().and_then(tools::by_relay)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Answerer, Opener, tcp, tcp_path, udp};
+    use super::*;
+
+    fn client_hello(name: &str) -> Vec<u8> {
+        let mut sni = vec![0];
+        sni.extend((name.len() as u16).to_be_bytes());
+        sni.extend(name.as_bytes());
+        let mut extension = vec![0, 0];
+        extension.extend((sni.len() as u16 + 2).to_be_bytes());
+        extension.extend((sni.len() as u16).to_be_bytes());
+        extension.extend(sni);
+        let mut body = vec![3, 3];
+        body.extend([7; 32]);
+        body.extend([0, 0, 2, 0x13, 1, 1, 0]);
+        body.extend((extension.len() as u16).to_be_bytes());
+        body.extend(extension);
+        let mut message = vec![1, 0];
+        message.extend((body.len() as u16).to_be_bytes());
+        message.extend(body);
+        let mut record = vec![22, 3, 1];
+        record.extend((message.len() as u16).to_be_bytes());
+        record.extend(message);
+        record
+    }
+
+    fn server_hello() -> Vec<u8> {
+        let mut body = vec![3, 3];
+        body.extend([9; 32]);
+        body.extend([0, 0x13, 1, 0, 0, 6, 0, 43, 0, 2, 3, 4]);
+        let mut message = vec![2, 0, 0, body.len() as u8];
+        message.extend(body);
+        let mut record = vec![22, 3, 3, 0, message.len() as u8];
+        record.extend(message);
+        record
+    }
+
+    #[test]
+    fn hellos_are_tls_together_and_alone() {
+        let (client, server) = (client_hello("a.example"), server_hello());
+        assert_eq!(tcp(443, &[(Opener, &client), (Answerer, &server)]), App::Tls);
+        assert_eq!(tcp(443, &[(Opener, &client)]), App::Tls);
+        assert_eq!(tcp(443, &[(Answerer, &server)]), App::Tls);
+        let talk = Talk { opener: crate::Said::new(&client, &[], true), ..Talk::default() };
+        assert_eq!(tls::facts(&talk).sni.as_deref(), Some("a.example"));
+    }
+
+    #[test]
+    fn a_relay_s_name_is_the_product() {
+        let client = client_hello("relay-1a2b3c4d.net.anydesk.com");
+        let path = tcp_path(443, &[(Opener, &client), (Answerer, &server_hello())]);
+        assert_eq!(path, [App::Tls, App::AnyDesk]);
+        let client = client_hello("anydesk.com");
+        let path = tcp_path(443, &[(Opener, &client), (Answerer, &server_hello())]);
+        assert_eq!(path, [App::Tls]);
+    }
+
+    #[test]
+    fn the_middle_of_a_connection_needs_records_in_a_row() {
+        let record = [23, 3, 3, 0, 2, 1, 2];
+        let three = record.repeat(3);
+        assert_eq!(tcp(443, &[(Opener, &three)]), App::Tls);
+        assert_eq!(tcp(443, &[(Opener, &record)]), App::Unknown);
+        assert_eq!(tcp(443, &[(Opener, b"\x16\x03\x01 and other text")]), App::Unknown);
+    }
+
+    #[test]
+    fn dtls_hellos_fill_their_datagram() {
+        let mut hello = vec![22, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 20];
+        hello.extend([1, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 8, 0xfe, 0xfd, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(udp(443, &[(Opener, &hello)]), App::Dtls);
+        hello.push(0);
+        assert_eq!(udp(443, &[(Opener, &hello)]), App::Unknown);
+    }
+}

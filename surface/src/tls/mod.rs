@@ -1,0 +1,68 @@
+//! What a TLS handshake says in clear: names, versions, the client's fingerprint, certificates.
+
+mod certificate;
+mod hello;
+mod ja4;
+
+pub use certificate::Certificate;
+use hello::ClientHello;
+pub(crate) use hello::{RECORD_MAX, ServerHello, flight};
+
+use crate::talk::Talk;
+
+/// What is kept of a handshake. Text is cut at [`TEXT_MAX`] bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// Version that the server chose, or else the highest that the client offered.
+    pub version: Option<&'static str>,
+    /// Cipher suite that the server chose (IANA "TLS Cipher Suites").
+    pub cipher: Option<u16>,
+    /// Server name that the client asked for (RFC 6066 section 3).
+    pub sni: Option<String>,
+    /// Protocols that the client offered (RFC 7301), the first ones.
+    pub alpn: Vec<String>,
+    /// The protocol that the server chose, where that is in clear.
+    pub alpn_chosen: Option<String>,
+    /// JA4 fingerprint of the client.
+    pub ja4: Option<String>,
+    /// The server's certificate, where it is in clear (up to TLS 1.2).
+    pub certificate: Option<Certificate>,
+}
+
+/// Bytes kept of each end while its handshake is in clear.
+pub(crate) const HANDSHAKE_BYTES_MAX: usize = 16 << 10;
+/// Bytes kept of a name.
+pub(crate) const TEXT_MAX: usize = 255;
+/// Protocols kept of a client's list.
+const ALPN_MAX: usize = 8;
+
+/// Text from a frame: printable, cut, without what could play tricks on a terminal.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    let cut = &bytes[..bytes.len().min(TEXT_MAX)];
+    cut.utf8_chunks()
+        .flat_map(|chunk| {
+            let bad = (!chunk.invalid().is_empty()).then_some('\u{fffd}');
+            chunk.valid().chars().filter(|c| !c.is_control()).chain(bad)
+        })
+        .collect()
+}
+
+/// The facts of a conversation over a stream (`datagrams` for DTLS and QUIC's JA4).
+pub(crate) fn facts(talk: &Talk<'_>) -> TlsFacts {
+    let mut facts = TlsFacts::default();
+    let client = flight(talk.opener.bytes());
+    if let Some(hello) = client.message(hello::CLIENT_HELLO).and_then(ClientHello::parse) {
+        facts.version = hello.version_max().map(hello::version_name);
+        facts.sni = hello.server_name().map(text).filter(|name| !name.is_empty());
+        facts.alpn = hello.alpn().take(ALPN_MAX).map(text).collect();
+        facts.ja4 = Some(ja4::ja4(&hello, 't'));
+    }
+    let server = flight(talk.answerer.bytes());
+    if let Some(hello) = server.message(hello::SERVER_HELLO).and_then(ServerHello::parse) {
+        facts.version = Some(hello::version_name(hello.version()));
+        facts.cipher = Some(hello.cipher);
+        facts.alpn_chosen = hello.alpn().map(text);
+    }
+    facts.certificate = server.message(hello::CERTIFICATE).and_then(Certificate::first_of);
+    facts
+}
