@@ -40,6 +40,7 @@ apps! {
     DameWare = "dameware",
     NetSupport = "netsupport",
     Radmin = "radmin",
+    NoMachine = "nomachine",
     // remote support
     TeamViewer = "teamviewer",
     AnyDesk = "anydesk",

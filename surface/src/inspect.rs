@@ -180,6 +180,8 @@ impl Inspection {
         let ways: &[bool] =
             if roles.certain || self.wrapper.is_some() { &[false] } else { &[false, true] };
         let mut open = false;
+        // whoever still likes it says so again
+        self.likely = None;
         for &swapped in ways {
             let talk = self.talk(self.effective(roles, swapped), last);
             let mut refused = self.refused[usize::from(swapped)];

@@ -4,10 +4,15 @@
 //! a field of variable length are computed, unknown bits are data, and whatever one end alone can
 //! say is `Likely` unless nothing else begins like it.
 
+mod backup;
+mod fit;
 mod mail;
+mod rdp;
+mod remote;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tls;
+mod vpn;
 mod web;
 pub(crate) mod wrap;
 
@@ -31,9 +36,10 @@ pub(crate) enum Result {
 }
 
 /// Families of tests for TCP, the more specific first.
-pub(crate) const TCP: &[&[Test]] = &[tls::TCP, web::TCP, mail::TCP];
+pub(crate) const TCP: &[&[Test]] =
+    &[tls::TCP, web::TCP, mail::TCP, rdp::TCP, remote::TCP, vpn::TCP, backup::TCP];
 /// Families of tests for UDP.
-pub(crate) const UDP: &[&[Test]] = &[tls::UDP];
+pub(crate) const UDP: &[&[Test]] = &[tls::UDP, rdp::UDP, remote::UDP, vpn::UDP, backup::UDP];
 
 const fn count(families: &[&[Test]]) -> usize {
     let (mut sum, mut n) = (0, 0);

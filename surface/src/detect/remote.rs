@@ -1,0 +1,444 @@
+//! Remote desktops and shells whose own bytes tell them.
+
+use super::fit::{Fit, be16, first, judge, le16, le32, line, starts, u8_at};
+use crate::App;
+use crate::talk::{Answer, Said, Talk, Test};
+
+pub(super) const TCP: &[Test] =
+    &[vnc, ssh, citrix, nomachine, dameware, radmin, teamviewer, telnet, x11, pcanywhere, rustdesk];
+pub(super) const UDP: &[Test] = &[teamviewer_udp, pcanywhere_udp, rustdesk_udp];
+
+/// VNC: `RFB ddd.ddd\n`, the server first (RFC 6143 section 7.1.1; Apple and RealVNC have version
+/// numbers of their own).
+fn vnc(talk: &Talk<'_>) -> Answer {
+    let version = |bytes: &[u8]| match starts(bytes, b"RFB ") {
+        Fit::Yes => {
+            let fits = |(at, &b): (usize, &u8)| match at {
+                3 => b == b'.',
+                7 => b == b'\n',
+                _ => b.is_ascii_digit(),
+            };
+            let rest = &bytes[4..bytes.len().min(12)];
+            match rest.iter().enumerate().all(fits) {
+                true if rest.len() == 8 => Fit::Yes,
+                true => Fit::Part,
+                false => Fit::No,
+            }
+        }
+        fit => fit,
+    };
+    match (version(talk.opener.bytes()), version(talk.answerer.bytes())) {
+        // the server's alone is enough: nothing else begins so
+        (Fit::Part, Fit::Yes) => Answer::Sure(App::Vnc),
+        (Fit::Yes, Fit::Yes) if talk.answerer_first => Answer::Sure(App::Vnc),
+        // one end only, or a server that calls the viewer
+        (Fit::Yes, Fit::Yes | Fit::Part) => Answer::Likely(App::Vnc),
+        (opener, answerer) => judge(App::Vnc, opener, answerer),
+    }
+}
+
+/// SSH: `SSH-2.0-software\r\n` from both ends (RFC 4253 section 4.2). A server may say other lines
+/// before.
+fn ssh(talk: &Talk<'_>) -> Answer {
+    let version = |bytes: &[u8]| match starts(bytes, b"SSH-") {
+        Fit::Yes => match bytes.get(4) {
+            None => Fit::Part,
+            Some(b) => Fit::of(b.is_ascii_digit()),
+        },
+        fit => fit,
+    };
+    let opener = version(talk.opener.bytes());
+    let mut answerer = version(talk.answerer.bytes());
+    if opener == Fit::Yes && answerer == Fit::No {
+        let lines = talk.answerer.bytes().split(|&b| b == b'\n');
+        answerer = lines.map(version).find(|&fit| fit == Fit::Yes).unwrap_or(Fit::Part);
+    } else if opener == Fit::No && answerer == Fit::Yes {
+        // a server that someone speaks another protocol to
+        return Answer::Likely(App::Ssh);
+    }
+    judge(App::Ssh, opener, answerer)
+}
+
+/// Citrix ICA (`7F 7F ICA 00` from both ends) and CGP around it (`1A CGP/01`).
+fn citrix(talk: &Talk<'_>) -> Answer {
+    let greeting = |bytes: &[u8]| match bytes {
+        [0x1a, ..] => starts(bytes, b"\x1aCGP/0"),
+        _ => starts(bytes, b"\x7f\x7fICA\0"),
+    };
+    judge(App::Citrix, greeting(talk.opener.bytes()), greeting(talk.answerer.bytes()))
+}
+
+/// NoMachine: `NXSH-8.10.1\n` answered by `NXD-8.10.1\n`.
+fn nomachine(talk: &Talk<'_>) -> Answer {
+    let greeting = |bytes: &[u8], name: &[u8]| match starts(bytes, name) {
+        Fit::Yes => {
+            let (text, ended) = line(&bytes[name.len()..bytes.len().min(name.len() + 24)]);
+            match text.iter().all(|b| b.is_ascii_digit() || *b == b'.') {
+                true if ended && text.len() >= 3 => Fit::Yes,
+                true if text.len() < 20 && !ended => Fit::Part,
+                _ => Fit::No,
+            }
+        }
+        fit => fit,
+    };
+    let opener = greeting(talk.opener.bytes(), b"NXSH-");
+    judge(App::NoMachine, opener, greeting(talk.answerer.bytes(), b"NXD-"))
+}
+
+/// DameWare Mini Remote Control: both ends say type 4400 (u32), zero (u32), and their version as a
+/// floating-point number, all with the low byte first.
+fn dameware(talk: &Talk<'_>) -> Answer {
+    let hello = |bytes: &[u8]| match starts(bytes, &[0x30, 0x11, 0, 0, 0, 0, 0, 0]) {
+        Fit::Yes => match bytes.get(8..).and_then(|rest| rest.first_chunk()) {
+            None => Fit::Part,
+            Some(version) => Fit::of((1.0..30.0).contains(&f64::from_le_bytes(*version))),
+        },
+        fit => fit,
+    };
+    judge(App::DameWare, hello(talk.opener.bytes()), hello(talk.answerer.bytes()))
+}
+
+/// Radmin: `01`, length (u32), checksum (u32), data; the first request has the one byte `08`, and
+/// the answer 0x25 bytes.
+fn radmin(talk: &Talk<'_>) -> Answer {
+    let opener = starts(talk.opener.bytes(), &[1, 0, 0, 0, 1, 0, 0, 0, 8, 8]);
+    let said = talk.answerer.bytes();
+    let answerer = match starts(said, &[1, 0, 0, 0, 0x25]) {
+        Fit::Yes if said.len() < 46 => Fit::Part,
+        // alone it is too little if more follows
+        Fit::Yes if opener == Fit::Part && said.len() > 46 => Fit::Part,
+        fit => fit,
+    };
+    judge(App::Radmin, opener, answerer)
+}
+
+/// Commands of TeamViewer's own TCP protocol: `17 24`, command, length (u16, low byte first); since
+/// version 7 also `11 30`, command, 0, length (u32) and 16 bytes more. A chain of them, or one that
+/// is as long as it says.
+fn teamviewer(talk: &Talk<'_>) -> Answer {
+    let port = talk.service_port == 5938;
+    let commands = |said: Said<'_>| {
+        let bytes = said.bytes();
+        let (mut at, mut count) = (0, 0);
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            let length = match rest {
+                [0x17] | [0x11] => break,
+                [0x17, 0x24, ..] => le16(rest, 3).map(|length| 5 + usize::from(length)),
+                [0x11, 0x30, _, 0, ..] => le32(rest, 4).map(|length| 24 + length as usize),
+                [0x11, 0x30] | [0x11, 0x30, _] => break,
+                _ => return Fit::No,
+            };
+            match length {
+                Some(length) if length < 1 << 24 => at += length,
+                Some(_) => return Fit::No,
+                None => break,
+            }
+            count += 1;
+            if count == 4 {
+                break;
+            }
+        }
+        if count >= 2 || count == 1 && (at == bytes.len() || port) { Fit::Yes } else { Fit::Part }
+    };
+    judge(App::TeamViewer, commands(talk.opener), commands(talk.answerer))
+}
+
+/// TeamViewer over UDP: eleven bytes of its own, then `17 24`, command, length (u16, low byte
+/// first) of what follows the sixteen bytes.
+fn teamviewer_udp(talk: &Talk<'_>) -> Answer {
+    let command = |datagram: &[u8], wire: usize| {
+        let magic = datagram.get(11..13) == Some(&[0x17, 0x24]) && datagram.first() == Some(&0);
+        let length = le16(datagram, 14).map(|length| 16 + usize::from(length));
+        magic && length == Some(wire)
+    };
+    let end = |said: Said<'_>| {
+        let (mut all, mut count) = (true, 0);
+        for (datagram, wire) in said.datagrams() {
+            all &= command(datagram, wire);
+            count += 1;
+        }
+        match (all, count) {
+            (true, 0) => Fit::Part,
+            (true, 1) => Fit::Yes,
+            (true, _) => Fit::Only,
+            (false, _) => Fit::No,
+        }
+    };
+    judge(App::TeamViewer, end(talk.opener), end(talk.answerer))
+}
+
+/// Telnet: negotiation of options before anything else (RFC 854, RFC 855), or a log-in prompt on
+/// its port.
+fn telnet(talk: &Talk<'_>) -> Answer {
+    let (opener, answerer) = (talk.opener.bytes(), talk.answerer.bytes());
+    let counts = (options(opener), options(answerer));
+    match counts {
+        (Some(a), Some(b)) if a > 0 && b > 0 && a + b > 2 => Answer::Sure(App::Telnet),
+        (Some(a), Some(b)) if a > 1 || b > 1 => Answer::Likely(App::Telnet),
+        // the client may type before it negotiates
+        (None, Some(b)) if b > 1 => Answer::Likely(App::Telnet),
+        (Some(_), Some(_)) => Answer::More,
+        (_, None) if talk.service_port == 23 && is_prompt(answerer) => Answer::Likely(App::Telnet),
+        _ if talk.service_port == 23 && !talk.last => Answer::More,
+        _ => Answer::No,
+    }
+}
+
+/// Option commands at the beginning; `None` if there are other bytes instead.
+fn options(bytes: &[u8]) -> Option<usize> {
+    let (mut at, mut count) = (0, 0);
+    while let Some(rest) = bytes.get(at..) {
+        at += match rest {
+            // will, won't, do, don't; options by IANA up to 49, 138..140, 255
+            [0xff, 0xfb..=0xfe, 0..=49 | 138..=140 | 255, ..] => {
+                count += 1;
+                3
+            }
+            [0xff, 0xfa, 0..=49, ..] => match rest.windows(2).position(|w| w == [0xff, 0xf0]) {
+                Some(end) => {
+                    count += 1;
+                    end + 2
+                }
+                None => break,
+            },
+            [] | [0xff] | [0xff, 0xfb..=0xfe] | [0xff, 0xfa] => break,
+            _ if count > 0 => break,
+            _ => return None,
+        };
+        if count >= 16 {
+            break;
+        }
+    }
+    Some(count)
+}
+
+fn is_prompt(bytes: &[u8]) -> bool {
+    let head = &bytes[..bytes.len().min(512)];
+    head.windows(5).any(|w| w.eq_ignore_ascii_case(b"ogin:"))
+        || head.windows(9).any(|w| w.eq_ignore_ascii_case(b"password:"))
+}
+
+/// X11 set-up: byte order, version 11.0, lengths of an authorization's name and data (X Window
+/// System Protocol, section 8); success, failure or more to do in answer.
+fn x11(talk: &Talk<'_>) -> Answer {
+    let bytes = talk.opener.bytes();
+    let order = u8_at(bytes, 0);
+    let word = |bytes: &[u8], at| match order {
+        Some(b'B') => be16(bytes, at),
+        _ => le16(bytes, at),
+    };
+    let fixed: &[u8] = match order {
+        None => b"",
+        Some(b'B') => &[b'B', 0, 0, 11, 0, 0],
+        Some(_) => &[b'l', 0, 11, 0, 0, 0],
+    };
+    let mut opener = starts(bytes, fixed);
+    if opener == Fit::Yes {
+        opener = match (word(bytes, 6), word(bytes, 8)) {
+            (Some(0), Some(0)) => Fit::Part,
+            (Some(name @ 1..=64), Some(0..=1024)) => match bytes.get(12..12 + usize::from(name)) {
+                Some(name) => Fit::of(name.iter().all(u8::is_ascii_graphic)),
+                None => Fit::Part,
+            },
+            (Some(_), Some(_)) => Fit::No,
+            _ => Fit::Part,
+        };
+        if fixed.is_empty() {
+            opener = Fit::Part;
+        }
+    }
+    let said = talk.answerer.bytes();
+    let answerer = match (said.first(), word(said, 2), word(said, 4)) {
+        (None, _, _) => Fit::Part,
+        (Some(0..=2), Some(11), Some(0)) if opener == Fit::Yes => Fit::Yes,
+        (Some(0..=2), None | Some(11), None | Some(0)) => Fit::Part,
+        _ => Fit::No,
+    };
+    match (opener, answerer) {
+        // a display without authorization: its answer makes it sure
+        (Fit::Part, Fit::Part) if bytes.len() >= 12 && said.len() >= 6 => Answer::Sure(App::X11),
+        _ => judge(App::X11, opener, answerer),
+    }
+}
+
+/// pcAnywhere's data port: `Please press <Enter>` in its screen codes.
+fn pcanywhere(talk: &Talk<'_>) -> Answer {
+    let pattern = b"\0X\x08\0}\x08\r\n\0.\x08";
+    judge(App::PcAnywhere, Fit::Part, starts(talk.answerer.bytes(), pattern))
+}
+
+/// pcAnywhere's status port: `NQ` or `ST` asked, `NR` and a name, or `ST` and a status, answered.
+fn pcanywhere_udp(talk: &Talk<'_>) -> Answer {
+    let opener = first(talk.opener, |datagram, wire| {
+        Fit::of(wire == 2 && matches!(datagram, b"NQ" | b"ST"))
+    });
+    let answerer = first(talk.answerer, |datagram, wire| match datagram {
+        [b'N', b'R', name @ ..] if wire >= 18 => {
+            Fit::of(name.iter().take(16).all(|b| (0x20..0x7f).contains(b)))
+        }
+        [b'S', b'T', ..] => Fit::of((3..=8).contains(&wire)),
+        _ => Fit::No,
+    });
+    match (opener, answerer) {
+        (Fit::Yes, Fit::Part) if talk.service_port != 5632 => Answer::More,
+        (Fit::Part, Fit::Yes) if talk.service_port != 5632 => Answer::More,
+        _ => judge(App::PcAnywhere, opener, answerer),
+    }
+}
+
+/// Messages of RustDesk's rendezvous and relay servers: Protocol Buffers, one field that says which
+/// (hbb_common, `rendezvous.proto`).
+mod rendezvous {
+    pub(super) const REGISTER_PEER: u32 = 6;
+    pub(super) const REGISTER_PEER_RESPONSE: u32 = 7;
+    pub(super) const PUNCH_HOLE_REQUEST: u32 = 8;
+    pub(super) const REGISTER_PK: u32 = 15;
+    pub(super) const REGISTER_PK_RESPONSE: u32 = 16;
+    pub(super) const REQUEST_RELAY: u32 = 18;
+    pub(super) const PEER_DISCOVERY: u32 = 22;
+    pub(super) const KEY_EXCHANGE: u32 = 25;
+}
+use rendezvous::*;
+
+/// RustDesk's registration over UDP.
+fn rustdesk_udp(talk: &Talk<'_>) -> Answer {
+    let opener = first(talk.opener, |datagram, wire| {
+        let fits = datagram.len() == wire
+            && match message(datagram) {
+                Some((REGISTER_PEER, fields)) => has_id(fields),
+                Some((REGISTER_PK, fields)) => has_id(fields) && has_key(fields),
+                Some((PEER_DISCOVERY, fields)) => {
+                    let command = field(fields, 1);
+                    matches!(command, Some(b"ping" | b"pong"))
+                }
+                _ => false,
+            };
+        Fit::of(fits)
+    });
+    let answerer = first(talk.answerer, |datagram, wire| {
+        let fits = datagram.len() == wire
+            && match message(datagram) {
+                Some((REGISTER_PEER_RESPONSE, fields)) => matches!(fields, [] | [0x10, 0 | 1]),
+                Some((REGISTER_PK_RESPONSE, fields)) => matches!(fields, [] | [8, _, ..]),
+                Some((PEER_DISCOVERY, fields)) => field(fields, 1) == Some(b"pong"),
+                _ => false,
+            };
+        Fit::of(fits)
+    });
+    match (opener, answerer) {
+        // four bytes alone are anything
+        (Fit::Part, Fit::Yes) => Answer::More,
+        _ => judge(App::RustDesk, opener, answerer),
+    }
+}
+
+/// RustDesk over TCP: a length in the upper bits of one to four bytes, then a message. The opener
+/// asks for a peer or a relay, or the server offers its signed key.
+fn rustdesk(talk: &Talk<'_>) -> Answer {
+    let opener = match framed(talk.opener.bytes()) {
+        Framed::Part => Fit::Part,
+        Framed::Not => Fit::No,
+        Framed::Frame(frame) => Fit::of(match message(frame) {
+            Some((PUNCH_HOLE_REQUEST | REQUEST_RELAY, fields)) => has_id(fields),
+            Some((REGISTER_PK, fields)) => has_id(fields) && has_key(fields),
+            Some((KEY_EXCHANGE, fields)) => field(fields, 1).is_some_and(|key| key.len() >= 32),
+            _ => false,
+        }),
+    };
+    let answerer = match framed(talk.answerer.bytes()) {
+        // a relay hands on what the other peer says
+        _ if opener == Fit::Yes => Fit::Part,
+        Framed::Part => Fit::Part,
+        Framed::Not => Fit::No,
+        Framed::Frame(frame) => Fit::of(match message(frame) {
+            Some((KEY_EXCHANGE, fields)) => field(fields, 1).is_some_and(|key| key.len() == 96),
+            _ => false,
+        }),
+    };
+    judge(App::RustDesk, opener, answerer)
+}
+
+enum Framed<'a> {
+    Not,
+    Part,
+    Frame(&'a [u8]),
+}
+
+/// The first frame of hbb_common's `BytesCodec`: the low two bits of the first byte say how many
+/// more bytes the length has.
+fn framed(bytes: &[u8]) -> Framed<'_> {
+    let Some(&first) = bytes.first() else { return Framed::Part };
+    let head = usize::from(first & 3) + 1;
+    let Some(length) = bytes.get(..head) else { return Framed::Part };
+    let length = length.iter().rev().fold(0_usize, |sum, &b| sum << 8 | usize::from(b)) >> 2;
+    if !(12..=1024).contains(&length) {
+        return Framed::Not;
+    }
+    bytes.get(head..head + length).map_or(Framed::Part, Framed::Frame)
+}
+
+/// A number of Protocol Buffers and what follows it.
+fn varint(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let mut value = 0;
+    for (n, &b) in bytes.iter().take(5).enumerate() {
+        value |= u32::from(b & 0x7f) << (7 * n);
+        if b < 0x80 {
+            return Some((value, &bytes[n + 1..]));
+        }
+    }
+    None
+}
+
+/// The one field that a message consists of, if its fields can be parsed to their end.
+fn message(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (tag, rest) = varint(bytes)?;
+    let (length, fields) = varint(rest)?;
+    let whole = tag & 7 == 2 && length as usize == fields.len();
+    (whole && walk(fields, |_, _| false).is_some()).then_some((tag >> 3, fields))
+}
+
+/// Goes over fields up to one that is asked for; `None` if they are no Protocol Buffers.
+fn walk<'a>(
+    mut fields: &'a [u8],
+    wanted: impl Fn(u32, &'a [u8]) -> bool,
+) -> Option<Option<&'a [u8]>> {
+    while !fields.is_empty() {
+        let (tag, rest) = varint(fields)?;
+        fields = match tag & 7 {
+            0 => varint_end(rest)?,
+            2 => {
+                let (length, rest) = varint(rest)?;
+                let (data, rest) = rest.split_at_checked(length as usize)?;
+                if wanted(tag >> 3, data) {
+                    return Some(Some(data));
+                }
+                rest
+            }
+            _ => return None,
+        };
+    }
+    Some(None)
+}
+
+/// Behind a number of up to ten bytes.
+fn varint_end(bytes: &[u8]) -> Option<&[u8]> {
+    let at = bytes.iter().take(10).position(|&b| b < 0x80)?;
+    Some(&bytes[at + 1..])
+}
+
+fn field(fields: &[u8], number: u32) -> Option<&[u8]> {
+    walk(fields, |n, _| n == number).flatten()
+}
+
+/// Peers are named by nine digits, or by a name that their owner chose.
+fn has_id(fields: &[u8]) -> bool {
+    field(fields, 1).is_some_and(|id| {
+        (6..=64).contains(&id.len())
+            && id.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+    })
+}
+
+/// Public keys have 32 bytes.
+fn has_key(fields: &[u8]) -> bool {
+    field(fields, 3).is_some_and(|key| key.len() == 32)
+}

@@ -1,0 +1,406 @@
+//! Virtual private networks by their first packets.
+
+use super::fit::{Fit, be16, be32, find, first, judge, le32, line, starts, u8_at};
+use crate::App;
+use crate::talk::{Answer, Said, Talk, Test};
+
+pub(super) const TCP: &[Test] = &[pptp, openvpn_tcp, tinc];
+pub(super) const UDP: &[Test] =
+    &[tailscale, wireguard, ike, l2tp, openvpn, zerotier, softether, esp];
+
+/// Tailscale's discovery messages: `TS` and a speech balloon, a public key of 32 bytes, a nonce of
+/// 24 (`disco/disco.go`). WireGuard follows between the same ends, and may come first.
+fn tailscale(talk: &Talk<'_>) -> Answer {
+    let disco = |said: Said<'_>| {
+        let mut datagrams = said.datagrams();
+        datagrams.any(|(bytes, wire)| bytes.starts_with(b"TS\xf0\x9f\x92\xac") && wire >= 62 + 16)
+    };
+    if disco(talk.opener) || disco(talk.answerer) {
+        return Answer::Sure(App::Tailscale);
+    }
+    // WireGuard decides on the first packets: nothing to wait for
+    Answer::No
+}
+
+/// WireGuard (protocol paper, section 5.4): initiation of 148 bytes, response of 92 that names the
+/// initiator's index, cookie reply of 64, data in multiples of 16. TunnelBear's initiations have
+/// 204 bytes, its responses 100; some services fill the three reserved bytes.
+fn wireguard(talk: &Talk<'_>) -> Answer {
+    let [opener, answerer] = [talk.opener, talk.answerer].map(|said| said.first());
+    let kinds =
+        [opener, answerer].map(|first| first.map(|(bytes, wire)| wireguard_kind(bytes, wire)));
+    let index = |first: Option<(&[u8], usize)>, at| first.and_then(|(bytes, _)| le32(bytes, at));
+    match kinds {
+        [Some(Some(Wg::Initiation { .. })), Some(Some(Wg::Response { .. }))] => {
+            if index(opener, 4) == index(answerer, 8) {
+                Answer::Sure(App::WireGuard)
+            } else {
+                Answer::No
+            }
+        }
+        [Some(None), _] | [_, Some(None)] => Answer::No,
+        // no answer (yet), or only an answer
+        [Some(Some(Wg::Initiation { clean: true })), None]
+        | [None, Some(Some(Wg::Response { clean: true }))]
+        | [Some(Some(Wg::Initiation { clean: true })), Some(Some(Wg::Cookie))] => {
+            Answer::Likely(App::WireGuard)
+        }
+        // both ends in the middle of a session, or begun by data that a new handshake follows
+        [Some(Some(Wg::Data | Wg::Initiation { clean: true })), Some(Some(_))]
+        | [Some(Some(_)), Some(Some(Wg::Data))] => Answer::Likely(App::WireGuard),
+        [Some(Some(Wg::Data)), None] if counts_up(talk.opener) => Answer::Likely(App::WireGuard),
+        [None, Some(Some(Wg::Data))] if counts_up(talk.answerer) => Answer::Likely(App::WireGuard),
+        _ => Answer::More,
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Wg {
+    Initiation { clean: bool },
+    Response { clean: bool },
+    Cookie,
+    Data,
+}
+
+fn wireguard_kind(bytes: &[u8], wire: usize) -> Option<Wg> {
+    let clean = bytes.get(1..4)? == [0, 0, 0];
+    match (bytes[0], wire) {
+        (1, 148 | 204) => Some(Wg::Initiation { clean }),
+        (2, 92 | 100) => Some(Wg::Response { clean }),
+        (3, 64) if clean => Some(Wg::Cookie),
+        // a counter that starts at 0 has its high bytes 0 for ever
+        (4, 32..) if clean && wire % 16 == 0 => {
+            (bytes.get(13..16)? == [0, 0, 0]).then_some(Wg::Data)
+        }
+        _ => None,
+    }
+}
+
+/// Two data packets for one receiver, the second's counter a little higher; a keep-alive alone is
+/// enough, too.
+fn counts_up(said: Said<'_>) -> bool {
+    let mut last: Option<(u32, u32)> = None;
+    for (bytes, wire) in said.datagrams() {
+        if !matches!(wireguard_kind(bytes, wire), Some(Wg::Data)) {
+            return false;
+        }
+        let (Some(index), Some(count)) = (le32(bytes, 4), le32(bytes, 8)) else { return false };
+        match last {
+            Some((before, from))
+                if before == index && (1..4096).contains(&count.wrapping_sub(from)) =>
+            {
+                return true;
+            }
+            _ => last = Some((index, count)),
+        }
+    }
+    false
+}
+
+/// Ports of RFC 3947: a tie-breaker for ESP, which has no bytes of its own.
+const NAT_T_PORT: u16 = 4500;
+
+/// The ISAKMP header behind the non-ESP marker, if there is one.
+fn isakmp(bytes: &[u8], wire: usize) -> Option<(&[u8], usize)> {
+    match bytes {
+        [0, 0, 0, 0, rest @ ..] => Some((rest, wire.checked_sub(4)?)),
+        _ => Some((bytes, wire)),
+    }
+}
+
+/// IKE, versions 1 and 2 (RFC 2408 section 3.1, RFC 7296 section 3.1; behind four zeros on the NAT
+/// traversal port, RFC 3948 section 2.2).
+fn ike(talk: &Talk<'_>) -> Answer {
+    let end = |said: Said<'_>| {
+        // a keep-alive of NAT traversal says nothing
+        let mut datagrams = said.datagrams().filter(|&(bytes, _)| bytes != [0xff]);
+        datagrams.next().map_or(Fit::Part, |(bytes, wire)| {
+            let header = isakmp(bytes, wire);
+            Fit::of(header.is_some_and(|(bytes, wire)| is_ike(bytes, wire)))
+        })
+    };
+    match judge(App::Ike, end(talk.opener), end(talk.answerer)) {
+        Answer::Sure(app) => {
+            if spi(talk.opener) == spi(talk.answerer) {
+                Answer::Sure(app)
+            } else {
+                Answer::Likely(app)
+            }
+        }
+        answer => answer,
+    }
+}
+
+/// The initiator's index.
+fn spi(said: Said<'_>) -> Option<&[u8]> {
+    let (bytes, wire) = said.datagrams().find(|&(bytes, _)| bytes != [0xff])?;
+    isakmp(bytes, wire)?.0.get(..8)
+}
+
+fn is_ike(bytes: &[u8], wire: usize) -> bool {
+    let Some(header) = bytes.first_chunk::<28>() else { return false };
+    let (next, exchange, flags) = (header[16], header[18], header[19]);
+    let exchange_fits = match header[17] >> 4 {
+        1 => matches!(exchange, 1..=6 | 32..=35) && flags & 0xf8 == 0 && next <= 24 || next >= 128,
+        2 => {
+            matches!(exchange, 34..=38 | 43)
+                && flags & 0xc7 == 0
+                && (next == 0 || (33..=54).contains(&next))
+        }
+        _ => false,
+    };
+    exchange_fits
+        && header[..8] != [0; 8]
+        && be32(header, 24).is_some_and(|length| length as usize == wire)
+}
+
+/// ESP in UDP (RFC 3948 section 2.1): nothing but an index and a number that counts up, so the port
+/// is needed as well.
+fn esp(talk: &Talk<'_>) -> Answer {
+    let end = |said: Said<'_>| {
+        let mut last = None;
+        for (bytes, wire) in said.datagrams().filter(|&(bytes, _)| bytes != [0xff]) {
+            let (Some(spi @ 256..), Some(number @ 1..)) = (be32(bytes, 0), be32(bytes, 4)) else {
+                return Fit::No;
+            };
+            if wire < 20 {
+                return Fit::No;
+            }
+            match last {
+                Some((before, from)) if before == spi && number.wrapping_sub(from) > 4096 => {
+                    return Fit::No;
+                }
+                _ => last = Some((spi, number)),
+            }
+        }
+        if last.is_some() { Fit::Yes } else { Fit::Part }
+    };
+    if talk.service_port != NAT_T_PORT && talk.opener_port != NAT_T_PORT {
+        return Answer::No;
+    }
+    match judge(App::Esp, end(talk.opener), end(talk.answerer)) {
+        Answer::Sure(app) => Answer::Likely(app),
+        answer => answer,
+    }
+}
+
+/// L2TP control messages (RFC 2661 section 3.1, RFC 3931 section 3.2.1): T, L and S bits, the
+/// length of the datagram, then AVPs that begin with the message's type.
+fn l2tp(talk: &Talk<'_>) -> Answer {
+    let control = |bytes: &[u8], wire: usize| {
+        let header = matches!(bytes, [0xc8, 2 | 3, ..])
+            && be16(bytes, 2).is_some_and(|length| usize::from(length) == wire);
+        if !header {
+            return Fit::No;
+        }
+        match bytes.get(12..) {
+            // an acknowledgement without a message
+            Some([]) if wire == 12 => Fit::Part,
+            Some([0x80 | 0, 8, 0, 0, 0, 0, 0, 1..=20, ..]) => Fit::Yes,
+            _ => Fit::No,
+        }
+    };
+    judge(App::L2tp, first(talk.opener, control), first(talk.answerer, control))
+}
+
+/// PPTP control messages (RFC 2637 section 2): length, type 1, the magic cookie, the message's type.
+fn pptp(talk: &Talk<'_>) -> Answer {
+    let control = |bytes: &[u8]| {
+        let Some(length) = be16(bytes, 0) else { return Fit::Part };
+        if !(12..=512).contains(&length) {
+            return Fit::No;
+        }
+        match starts(&bytes[2..], &[0, 1, 0x1a, 0x2b, 0x3c, 0x4d, 0]) {
+            Fit::Yes => u8_at(bytes, 9).map_or(Fit::Part, |kind| Fit::of((1..=15).contains(&kind))),
+            fit => fit,
+        }
+    };
+    judge(App::Pptp, control(talk.opener.bytes()), control(talk.answerer.bytes()))
+}
+
+/// Opcodes of OpenVPN's first packets with key 0, in the upper five bits (OpenVPN wire protocol,
+/// section 2): resets of the client with versions 2 and 3 of the handshake, and of the server.
+const CLIENT_RESETS: [u8; 2] = [7 << 3, 10 << 3];
+const SERVER_RESET: u8 = 8 << 3;
+/// Data with a peer's number, any key.
+const DATA_V2: u8 = 9;
+/// OpenVPN's port: a tie-breaker for data in the middle of a session.
+const OPENVPN_PORT: u16 = 1194;
+/// Opcode and session id of the sender.
+const OPENVPN_HEADER: usize = 9;
+
+/// OpenVPN over UDP.
+fn openvpn(talk: &Talk<'_>) -> Answer {
+    let resets = [reset(talk.opener.first(), false), reset(talk.answerer.first(), true)];
+    match by_resets(resets, talk.opener.first(), talk.answerer.first()) {
+        Answer::No if talk.service_port == OPENVPN_PORT => {
+            match (data_counts_up(talk.opener), data_counts_up(talk.answerer)) {
+                (Fit::No, _) | (_, Fit::No) => Answer::No,
+                (Fit::Part, Fit::Part) => Answer::More,
+                _ => Answer::Likely(App::OpenVpn),
+            }
+        }
+        answer => answer,
+    }
+}
+
+/// OpenVPN over TCP: a length (u16) in front of each packet.
+fn openvpn_tcp(talk: &Talk<'_>) -> Answer {
+    let (opener, answerer) = (framed(talk.opener, false), framed(talk.answerer, true));
+    by_resets([opener.0, answerer.0], opener.1, answerer.1)
+}
+
+/// The first packet of a stream, and how it fits.
+fn framed(said: Said<'_>, server: bool) -> (Fit, Packet<'_>) {
+    let bytes = said.bytes();
+    let (Some(length), Some(&opcode)) = (be16(bytes, 0), bytes.get(2)) else {
+        return (Fit::Part, None);
+    };
+    let length = usize::from(length);
+    let known = if server { opcode == SERVER_RESET } else { CLIENT_RESETS.contains(&opcode) };
+    if !known || !(14..1500).contains(&length) {
+        return (Fit::No, None);
+    }
+    match bytes.get(2..2 + length).map(|packet| (packet, length)) {
+        Some(packet) => (reset(Some(packet), server), Some(packet)),
+        None => (Fit::Part, None),
+    }
+}
+
+type Packet<'a> = Option<(&'a [u8], usize)>;
+
+/// Both ends' resets. An authentication of unusual length is known by the answer, which names the
+/// opener's session.
+fn by_resets(fits: [Fit; 2], opener: Packet<'_>, answerer: Packet<'_>) -> Answer {
+    if let (Some((opener, _)), Some((answerer, _))) = (opener, answerer)
+        && opener.first().is_some_and(|opcode| CLIENT_RESETS.contains(opcode))
+        && answerer.first() == Some(&SERVER_RESET)
+        && let (Some(session), Some(answer)) = (opener.get(1..9), answerer.get(OPENVPN_HEADER..))
+        && find(answer, session).is_some()
+    {
+        return Answer::Sure(App::OpenVpn);
+    }
+    judge(App::OpenVpn, fits[0], fits[1])
+}
+
+/// A reset in the clear, with an HMAC (`tls-auth`), or encrypted (`tls-crypt`).
+fn reset(packet: Packet<'_>, server: bool) -> Fit {
+    let Some((bytes, wire)) = packet else { return Fit::Part };
+    let Some((&opcode, rest)) = bytes.split_first() else { return Fit::No };
+    let known = if server { opcode == SERVER_RESET } else { CLIENT_RESETS.contains(&opcode) };
+    if !known || rest.get(..8).is_none_or(|session| session == [0; 8]) {
+        return Fit::No;
+    }
+    // of the acknowledgements that end a packet only the server has one
+    let tail = if server { 17 } else { 5 };
+    let is_tail = |bytes: &[u8]| match bytes {
+        [0, 0, 0, 0, 0] => !server,
+        [1, 0, 0, 0, 0, rest @ ..] => server && rest.len() == 12 && rest[8..] == [0; 4],
+        _ => false,
+    };
+    // a packet's number (the upper byte is a flag of the handshake's version) and the time
+    let is_replay_id = |at: usize| {
+        be32(bytes, at).is_some_and(|id| id & 0x00ff_ffff <= 8)
+            && be32(bytes, at + 4).is_some_and(|time| (0x3000_0000..0x8000_0000).contains(&time))
+    };
+    if wire == OPENVPN_HEADER + tail {
+        return Fit::of(bytes.get(OPENVPN_HEADER..).is_some_and(is_tail));
+    }
+    for hmac in [16, 20, 28, 32, 48, 64] {
+        let at = OPENVPN_HEADER + hmac;
+        if wire == at + 8 + tail && is_replay_id(at) && bytes.get(at + 8..).is_some_and(is_tail) {
+            return Fit::Yes;
+        }
+    }
+    let crypt = OPENVPN_HEADER + 8 + 32 + tail;
+    let long = opcode == CLIENT_RESETS[1] || server;
+    Fit::of(is_replay_id(OPENVPN_HEADER) && (wire == crypt || long && wire > crypt && wire < 1200))
+}
+
+/// Two data packets of one peer, the second's number a little higher.
+fn data_counts_up(said: Said<'_>) -> Fit {
+    let mut last: Option<(u32, u32)> = None;
+    let mut fit = Fit::Part;
+    for (bytes, _) in said.datagrams() {
+        let (Some(head), Some(number)) = (be32(bytes, 0), be32(bytes, 4)) else { return Fit::No };
+        if head >> 27 != u32::from(DATA_V2) {
+            return Fit::No;
+        }
+        if let Some((before, from)) = last {
+            if before != head || number.wrapping_sub(from) > 4096 {
+                return Fit::No;
+            }
+            fit = Fit::Yes;
+        }
+        last = Some((head, number));
+    }
+    fit
+}
+
+/// ZeroTier: a HELLO in the clear repeats the source's address in the identity behind it; between
+/// peers that know each other the addresses change places (`Packet.hpp`).
+fn zerotier(talk: &Talk<'_>) -> Answer {
+    let [opener, answerer] = [talk.opener, talk.answerer].map(|said| said.first().map(|d| d.0));
+    let hello = [opener, answerer].map(|bytes| bytes.map(is_hello));
+    match (opener, answerer) {
+        _ if hello.contains(&Some(true)) => Answer::Sure(App::ZeroTier),
+        (Some(a), Some(b)) => match (a.get(8..18), b.get(8..18)) {
+            (Some(a), Some(b)) if a[..5] == b[5..] && a[5..] == b[..5] && a[..5] != a[5..] => {
+                Answer::Sure(App::ZeroTier)
+            }
+            _ => Answer::No,
+        },
+        (Some(bytes), None) | (None, Some(bytes)) if bytes.len() >= 28 => Answer::More,
+        (None, None) => Answer::More,
+        _ => Answer::No,
+    }
+}
+
+/// Packet id, destination and source of five bytes, flags, MAC, verb 1, version of the protocol,
+/// of the program (4), time (8), and the identity: address, type 0, keys.
+fn is_hello(bytes: &[u8]) -> bool {
+    let (Some(verb), Some(version)) = (u8_at(bytes, 27), u8_at(bytes, 28)) else { return false };
+    verb & 0x1f == 1
+        && (4..64).contains(&version)
+        && bytes.get(13..18).is_some_and(|source| bytes.get(41..46) == Some(source))
+        && bytes.get(46) == Some(&0)
+        && bytes.get(8..13) != bytes.get(13..18)
+}
+
+/// SoftEther's NAT traversal: one byte asks, `IP=...,PORT=...` answers.
+fn softether(talk: &Talk<'_>) -> Answer {
+    let opener =
+        first(talk.opener, |bytes, wire| Fit::of(wire == 1 && matches!(bytes, b"A" | b"B")));
+    let answerer = first(talk.answerer, |bytes, _| {
+        let Some(text) = bytes.strip_prefix(b"IP=") else { return Fit::No };
+        Fit::of(find(&text[..text.len().min(64)], b",PORT=").is_some())
+    });
+    match (opener, answerer) {
+        // one byte alone is anything
+        (Fit::Yes, Fit::Part) => Answer::More,
+        _ => judge(App::SoftEther, opener, answerer),
+    }
+}
+
+/// tinc's greeting from both ends, `0 name 17.7\n`, then a key in hexadecimal (tinc manual, section
+/// 9.2.1).
+fn tinc(talk: &Talk<'_>) -> Answer {
+    let id = |bytes: &[u8]| match starts(bytes, b"0 ") {
+        Fit::Yes => {
+            let (text, ended) = line(&bytes[..bytes.len().min(280)]);
+            let mut words = text.split(|&b| b == b' ').skip(1);
+            let is_name =
+                |word: &[u8]| word.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_');
+            let name = words.next().unwrap_or_default();
+            match (is_name(name), words.next(), words.next()) {
+                (true, Some(version), None) if ended => {
+                    Fit::of(!name.is_empty() && (version == b"17" || version.starts_with(b"17.")))
+                }
+                (true, _, None) if !ended && text.len() < 279 => Fit::Part,
+                _ => Fit::No,
+            }
+        }
+        fit => fit,
+    };
+    judge(App::Tinc, id(talk.opener.bytes()), id(talk.answerer.bytes()))
+}
