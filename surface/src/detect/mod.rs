@@ -5,15 +5,25 @@
 //! say is `Likely` unless nothing else begins like it.
 
 mod backup;
+mod ber;
+mod dhcp;
+mod directory;
+mod discovery;
+mod dns;
+mod ends;
 mod fit;
+mod gateway;
 mod mail;
+mod management;
 mod rdp;
 mod remote;
 #[cfg(test)]
 pub(crate) mod testing;
+mod time;
 mod tls;
 mod vpn;
 mod web;
+mod windows;
 pub(crate) mod wrap;
 
 use crate::App;
@@ -36,10 +46,35 @@ pub(crate) enum Result {
 }
 
 /// Families of tests for TCP, the more specific first.
-pub(crate) const TCP: &[&[Test]] =
-    &[tls::TCP, web::TCP, mail::TCP, rdp::TCP, remote::TCP, vpn::TCP, backup::TCP];
+pub(crate) const TCP: &[&[Test]] = &[
+    tls::TCP,
+    web::TCP,
+    mail::TCP,
+    windows::TCP,
+    directory::TCP,
+    dns::TCP,
+    management::TCP,
+    rdp::TCP,
+    remote::TCP,
+    vpn::TCP,
+    backup::TCP,
+];
 /// Families of tests for UDP.
-pub(crate) const UDP: &[&[Test]] = &[tls::UDP, rdp::UDP, remote::UDP, vpn::UDP, backup::UDP];
+pub(crate) const UDP: &[&[Test]] = &[
+    tls::UDP,
+    dns::UDP,
+    discovery::UDP,
+    dhcp::UDP,
+    time::UDP,
+    management::UDP,
+    gateway::UDP,
+    directory::UDP,
+    windows::UDP,
+    rdp::UDP,
+    remote::UDP,
+    vpn::UDP,
+    backup::UDP,
+];
 
 const fn count(families: &[&[Test]]) -> usize {
     let (mut sum, mut n) = (0, 0);

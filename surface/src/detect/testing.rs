@@ -79,22 +79,29 @@ pub(crate) fn tcp(service_port: u16, said: &[(Who, &[u8])]) -> App {
     app
 }
 
+/// The application of a conversation in datagrams on this port, for patterns that it lifts.
+pub(crate) fn udp_on(service_port: u16, said: &[(Who, &[u8])]) -> App {
+    udp_with(roles(service_port, false), false, said)
+}
+
+fn udp_with(roles: Roles, turn: bool, said: &[(Who, &[u8])]) -> App {
+    let mut inspection = Inspection::default();
+    for &(who, bytes) in said {
+        let side = if turn { side(who).other() } else { side(who) };
+        let outcome = inspection.datagram(side, bytes, bytes.len() as u32, roles);
+        if outcome != Outcome::Open {
+            return *path(&inspection, outcome).last().unwrap_or(&App::Unknown);
+        }
+    }
+    let outcome = inspection.end(roles);
+    *path(&inspection, outcome).last().unwrap_or(&App::Unknown)
+}
+
 /// The application of a conversation in datagrams: on `service_port` and on two others, with the opener
 /// known and guessed either way. All must agree.
 #[track_caller]
 pub(crate) fn udp(service_port: u16, said: &[(Who, &[u8])]) -> App {
-    let run = |roles: Roles, turn: bool| {
-        let mut inspection = Inspection::default();
-        for &(who, bytes) in said {
-            let side = if turn { side(who).other() } else { side(who) };
-            let outcome = inspection.datagram(side, bytes, bytes.len() as u32, roles);
-            if outcome != Outcome::Open {
-                return *path(&inspection, outcome).last().unwrap_or(&App::Unknown);
-            }
-        }
-        let outcome = inspection.end(roles);
-        *path(&inspection, outcome).last().unwrap_or(&App::Unknown)
-    };
+    let run = |roles: Roles, turn: bool| udp_with(roles, turn, said);
     let app = run(roles(service_port, true), false);
     for port in [2299, 50_001] {
         assert_eq!(run(roles(port, true), false), app, "on port {port}");

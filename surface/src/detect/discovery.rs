@@ -1,0 +1,201 @@
+//! Who is there: SSDP (UPnP Device Architecture 2.0 section 1), WS-Discovery (OASIS, April 2005 and
+//! version 1.1), MikroTik's neighbour discovery, HSRP (RFC 2281) and RIP (RFC 2453, RFC 2080).
+
+use super::ends::{Fit, Parsed, Reader, begins_ignoring_case, contains, every, first, judge, need};
+use crate::App;
+use crate::talk::{Answer, Talk, Test};
+
+pub(super) const UDP: &[Test] = &[ssdp, ws_discovery, mndp, hsrp, rip];
+
+/// A search or an announcement goes to everybody; an answer has the unique service name.
+fn ssdp(talk: &Talk<'_>) -> Answer {
+    let opener = first(&talk.opener, |reader, _| {
+        if reader.rest().first() == Some(&b'M') {
+            reader.literal(b"M-SEARCH * HTTP/1.")?;
+        } else {
+            reader.literal(b"NOTIFY * HTTP/1.")?;
+        }
+        Ok(Fit::Alone)
+    });
+    let answerer = first(&talk.answerer, |reader, _| {
+        reader.literal(b"HTTP/1.")?;
+        let lines = reader.rest().split(|&byte| byte == b'\n');
+        let named = lines
+            .skip(1)
+            .any(|line| begins_ignoring_case(line, b"usn:") || begins_ignoring_case(line, b"st:"));
+        need(named)?;
+        Ok(Fit::Good)
+    });
+    judge(App::Ssdp, talk, [opener, answerer], &[1900])
+}
+
+/// SOAP in a datagram, with the name space of WS-Discovery.
+fn ws_discovery(talk: &Talk<'_>) -> Answer {
+    let parse = |reader: &mut Reader<'_>, _| {
+        let bytes = reader.rest();
+        need(matches!(bytes.first(), Some(b'<' | 0xef)))?;
+        need(
+            contains(bytes, b"schemas.xmlsoap.org/ws/2005/04/discovery")
+                || contains(bytes, b"docs.oasis-open.org/ws-dd/ns/discovery"),
+        )?;
+        Ok(Fit::Alone)
+    };
+    let ends = [first(&talk.opener, parse), first(&talk.answerer, parse)];
+    judge(App::WsDiscovery, talk, ends, &[3702])
+}
+
+/// Four bytes (a number counts up in the last two), then type, length and value to the end. It
+/// begins with the MAC address, and there is an identity, a version or a platform
+/// (MikroTik Neighbor Discovery Protocol, as Wireshark's `packet-mndp.c` has it).
+fn mndp(talk: &Talk<'_>) -> Answer {
+    let parse = |reader: &mut Reader<'_>, wire: usize| {
+        reader.be32()?;
+        if wire == 4 {
+            // asks everybody to tell
+            need(reader.at() == 4 && reader.rest().is_empty())?;
+            return Ok(Fit::Weak);
+        }
+        need(reader.be16()? == 1 && reader.be16()? == 6)?;
+        reader.take(6)?;
+        let mut named = false;
+        for _ in 0..32 {
+            if reader.at() == wire {
+                break;
+            }
+            let (kind, length) = (reader.be16()?, usize::from(reader.be16()?));
+            need((5..=32).contains(&kind))?;
+            named |= matches!(kind, 5 | 7 | 8);
+            reader.take(length)?;
+        }
+        need(named && reader.at() == wire)?;
+        Ok(Fit::Alone)
+    };
+    let mut ends = [first(&talk.opener, parse), first(&talk.answerer, parse)];
+    for (fit, said) in ends.iter_mut().zip([&talk.opener, &talk.answerer]) {
+        // four bytes may be anything unless they are zero
+        let zero = said.first().is_some_and(|(bytes, _)| bytes == [0; 4]);
+        if *fit == Fit::Weak && !zero {
+            *fit = Fit::No;
+        }
+    }
+    judge(App::Mndp, talk, ends, &[5678])
+}
+
+/// Version 0: opcode, state, timers, group, eight bytes of password, address (RFC 2281 section
+/// 5.1). Version 2 has the same as a group state TLV (type 1, length 40, version 2).
+fn hsrp(talk: &Talk<'_>) -> Answer {
+    let parse = |reader: &mut Reader<'_>, wire: usize| {
+        if reader.rest().first() == Some(&1) {
+            reader.literal(&[1, 40, 2])?;
+            need(reader.u8()? <= 2 && reader.u8()? <= 6 && matches!(reader.u8()?, 4 | 6))?;
+            need(wire >= 42)?;
+            return Ok(Fit::Good);
+        }
+        need(wire >= 20 && reader.u8()? == 0 && reader.u8()? <= 2)?;
+        need(matches!(reader.u8()?, 0 | 1 | 2 | 4 | 8 | 16))?;
+        // hello and hold time, priority, group
+        let (hello, hold) = (reader.u8()?, reader.u8()?);
+        reader.take(2)?;
+        need(reader.u8()? == 0)?;
+        let password = reader.take(8)?;
+        Ok(match password {
+            b"cisco\0\0\0" => Fit::Good,
+            _ if hello < hold && wire == 20 => Fit::Weak,
+            _ => return need(false).map(|()| Fit::No),
+        })
+    };
+    let ends = [every(&talk.opener, parse), every(&talk.answerer, parse)];
+    judge(App::Hsrp, talk, ends, &[1985, 2029])
+}
+
+/// Command, version, zero, and entries of 20 bytes to the end.
+fn rip(talk: &Talk<'_>) -> Answer {
+    let ends = [every(&talk.opener, rip_message), every(&talk.answerer, rip_message)];
+    judge(App::Rip, talk, ends, &[520, 521])
+}
+
+fn rip_message(reader: &mut Reader<'_>, wire: usize) -> Parsed {
+    let (command, version) = (reader.u8()?, reader.u8()?);
+    need(matches!(command, 1 | 2) && matches!(version, 1 | 2) && reader.be16()? == 0)?;
+    need(wire > 4 && (wire - 4).is_multiple_of(20))?;
+    let (mut old, mut next) = (true, true);
+    for n in 0..((wire - 4) / 20).min(75) {
+        let entry = reader.take(20)?;
+        let Some((&[high, low], metric)) = entry
+            .split_first_chunk::<2>()
+            .zip(entry.last_chunk())
+            .map(|((family, _), metric)| (family, u32::from_be_bytes(*metric)))
+        else {
+            break;
+        };
+        let family = u16::from_be_bytes([high, low]);
+        // a request for everything has family 0 and metric 16; a password has family 0xffff
+        old &= match family {
+            0xffff => n == 0 && version == 2,
+            0 => command == 1 && metric == 16,
+            2 => (1..=16).contains(&metric) || (command == 1 && metric == 0),
+            _ => false,
+        };
+        // RFC 2080 section 2.1: prefix, tag, length, metric
+        next &= version == 1
+            && entry.get(18).is_some_and(|&bits| bits <= 128)
+            && matches!(metric as u8, 1..=16 | 0xff);
+    }
+    need(old || next)?;
+    Ok(if old { Fit::Good } else { Fit::Weak })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Answerer, Opener, hex, udp, udp_on};
+    use crate::App;
+
+    #[test]
+    fn ssdp() {
+        let search =
+            b"M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: \"ssdp:discover\"\r\n\r\n";
+        let found = b"HTTP/1.1 200 OK\r\nCACHE-CONTROL: max-age=120\r\n\
+            ST: upnp:rootdevice\r\nUSN: uuid:1::upnp:rootdevice\r\n\r\n";
+        assert_eq!(udp(1900, &[(Opener, search)]), App::Ssdp);
+        assert_eq!(
+            udp(1900, &[(Opener, b"NOTIFY * HTTP/1.1\r\nNTS: ssdp:alive\r\n\r\n")]),
+            App::Ssdp
+        );
+        assert_eq!(udp(1900, &[(Answerer, found)]), App::Ssdp);
+        assert_eq!(udp(1900, &[(Opener, search), (Answerer, found)]), App::Ssdp);
+        assert_eq!(udp(1900, &[(Answerer, b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n")]), App::Unknown);
+    }
+
+    #[test]
+    fn ws_discovery() {
+        let probe =
+            br#"<?xml version="1.0"?><e:Envelope xmlns:e="http://www.w3.org/2003/05/soap-envelope"
+            xmlns:d="http://schemas.xmlsoap.org/ws/2005/04/discovery"><e:Body/></e:Envelope>"#;
+        assert_eq!(udp(3702, &[(Opener, probe)]), App::WsDiscovery);
+        assert_eq!(udp(3702, &[(Answerer, probe)]), App::WsDiscovery);
+        assert_eq!(udp(3702, &[(Opener, b"<?xml version=\"1.0\"?><a/>")]), App::Unknown);
+    }
+
+    #[test]
+    fn mndp() {
+        let told = hex("0000 0007 0001 0006 020000000001 0005 0006 726f75746572
+            0007 0003 372e31 0008 0008 4d696b726f54696b");
+        assert_eq!(udp(5678, &[(Opener, &told)]), App::Mndp);
+        assert_eq!(udp_on(5678, &[(Opener, &[0; 4])]), App::Mndp);
+        assert_eq!(udp_on(2299, &[(Opener, &[0; 4])]), App::Unknown);
+        assert_eq!(udp(5678, &[(Opener, &told[..told.len() - 1])]), App::Unknown);
+    }
+
+    #[test]
+    fn routers() {
+        let hello = hex("00 00 10 03 0a 78 01 00 636973636f000000 c0a80101");
+        assert_eq!(udp(1985, &[(Opener, &hello)]), App::Hsrp);
+        let routes = hex("02 02 0000 0002 0000 c0a80200 ffffff00 00000000 00000001
+            0002 0000 0a000000 ff000000 00000000 00000002");
+        assert_eq!(udp(520, &[(Opener, &routes)]), App::Rip);
+        let ask = hex("01 02 0000 0000 0000 00000000 00000000 00000000 00000010");
+        assert_eq!(udp(520, &[(Opener, &ask)]), App::Rip);
+        let wrong = hex("02 02 0000 0002 0000 c0a80200 ffffff00 00000000 00000099");
+        assert_eq!(udp(520, &[(Opener, &wrong)]), App::Unknown);
+    }
+}

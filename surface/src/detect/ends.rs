@@ -1,0 +1,198 @@
+//! Reading what an end said, what a test thinks of it, and how the two ends make an answer.
+
+use crate::App;
+use crate::talk::{Answer, Said, Talk};
+
+/// How well one end's bytes fit a protocol, the worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fit {
+    /// They rule it out.
+    No,
+    /// Nothing was said yet, or too little to tell.
+    Short,
+    /// They fit, as other protocols' bytes may by chance.
+    Weak,
+    /// They fit in a way that chance hardly meets.
+    Good,
+    /// Nothing else begins like them.
+    Alone,
+}
+
+/// Why reading stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// What is there does not fit.
+    No,
+    /// It ends before it could be told.
+    Short,
+}
+
+/// What reading comes to.
+pub(super) type Parsed<T = Fit> = Result<T, Stop>;
+
+/// Goes on only if it holds.
+pub(super) const fn need(holds: bool) -> Parsed<()> {
+    if holds { Ok(()) } else { Err(Stop::No) }
+}
+
+/// Reads on from the first byte of what an end said.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// Bytes read.
+    pub(super) const fn at(&self) -> usize {
+        self.at
+    }
+
+    /// What is not read yet.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
+    /// The next byte, left where it is.
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.rest().first().copied()
+    }
+
+    /// The next `count` bytes.
+    pub(super) fn take(&mut self, count: usize) -> Parsed<&'a [u8]> {
+        let bytes = self.rest().get(..count).ok_or(Stop::Short)?;
+        self.at += count;
+        Ok(bytes)
+    }
+
+    fn array<const N: usize>(&mut self) -> Parsed<[u8; N]> {
+        let bytes = *self.rest().first_chunk::<N>().ok_or(Stop::Short)?;
+        self.at += N;
+        Ok(bytes)
+    }
+
+    pub(super) fn u8(&mut self) -> Parsed<u8> {
+        self.array().map(u8::from_be_bytes)
+    }
+
+    pub(super) fn be16(&mut self) -> Parsed<u16> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    pub(super) fn be32(&mut self) -> Parsed<u32> {
+        self.array().map(u32::from_be_bytes)
+    }
+
+    pub(super) fn le16(&mut self) -> Parsed<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    pub(super) fn le32(&mut self) -> Parsed<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    /// Goes on only behind these bytes; tells as soon as one differs.
+    pub(super) fn literal(&mut self, bytes: &[u8]) -> Parsed<()> {
+        let rest = self.rest();
+        let have = rest.len().min(bytes.len());
+        need(rest.get(..have) == bytes.get(..have))?;
+        self.take(bytes.len()).map(|_| ())
+    }
+
+    /// Bytes up to `end`, which is read too, if it comes within `max` bytes.
+    pub(super) fn until(&mut self, end: u8, max: usize) -> Parsed<&'a [u8]> {
+        let rest = self.rest();
+        let have = rest.get(..rest.len().min(max)).unwrap_or_default();
+        match have.iter().position(|&byte| byte == end) {
+            Some(length) => {
+                self.at += length + 1;
+                Ok(have.get(..length).unwrap_or_default())
+            }
+            None if rest.len() >= max => Err(Stop::No),
+            None => Err(Stop::Short),
+        }
+    }
+
+    /// Digits up to `end`, which is read too: at most `max` of them.
+    pub(super) fn digits(&mut self, end: u8, max: usize) -> Parsed<usize> {
+        let begin = self.rest();
+        let count = begin.iter().take(max + 1).take_while(|byte| byte.is_ascii_digit()).count();
+        match begin.get(count) {
+            Some(&byte) => need(byte == end && (1..=max).contains(&count))?,
+            None => return Err(Stop::Short),
+        }
+        let digits = self.take(count)?;
+        self.at += 1;
+        Ok(digits.iter().fold(0, |sum, digit| {
+            usize::saturating_mul(sum, 10).saturating_add(usize::from(digit - b'0'))
+        }))
+    }
+}
+
+/// What an end said as a stream.
+pub(super) fn stream(said: &Said<'_>, parse: impl Fn(&mut Reader<'_>) -> Parsed) -> Fit {
+    if said.is_empty() {
+        return Fit::Short;
+    }
+    match parse(&mut Reader::new(said.bytes())) {
+        Ok(fit) => fit,
+        Err(Stop::Short) => Fit::Short,
+        Err(Stop::No) => Fit::No,
+    }
+}
+
+/// What an end said in a datagram; `parse` is given its length on the wire too. One of which not
+/// all was kept fits weakly as far as it goes.
+pub(super) fn datagram(
+    (bytes, wire): (&[u8], usize),
+    parse: impl Fn(&mut Reader<'_>, usize) -> Parsed,
+) -> Fit {
+    match parse(&mut Reader::new(bytes), wire) {
+        Ok(fit) => fit,
+        Err(Stop::Short) if bytes.len() < wire => Fit::Weak,
+        Err(_) => Fit::No,
+    }
+}
+
+/// The first datagram of an end.
+pub(super) fn first(said: &Said<'_>, parse: impl Fn(&mut Reader<'_>, usize) -> Parsed) -> Fit {
+    said.first().map_or(Fit::Short, |one| datagram(one, parse))
+}
+
+/// All datagrams kept of an end: as well as the worst of them fits.
+pub(super) fn every(said: &Said<'_>, parse: impl Fn(&mut Reader<'_>, usize) -> Parsed) -> Fit {
+    said.datagrams().map(|one| datagram(one, &parse)).min().unwrap_or(Fit::Short)
+}
+
+/// The answer that the opener's and the answerer's bytes make together. A weak fit of one end alone
+/// is worth something only on one of `ports`.
+pub(super) fn judge(app: App, talk: &Talk<'_>, ends: [Fit; 2], ports: &[u16]) -> Answer {
+    let [opener, answerer] = ends;
+    match (opener.min(answerer), opener.max(answerer)) {
+        (Fit::No, _) => Answer::No,
+        (_, Fit::Alone) | (Fit::Weak | Fit::Good, Fit::Good) => Answer::Sure(app),
+        (_, Fit::Good) | (Fit::Weak, Fit::Weak) => Answer::Likely(app),
+        (_, Fit::Weak) if ports.contains(&talk.service_port) => Answer::Likely(app),
+        _ if talk.last => Answer::No,
+        _ => Answer::More,
+    }
+}
+
+/// Whether `bytes` are text without control characters other than white space.
+pub(super) fn is_text(bytes: &[u8]) -> bool {
+    bytes.iter().all(|&byte| (byte >= b' ' && byte != 0x7f) || matches!(byte, b'\t' | b'\r' | b'\n'))
+}
+
+/// Whether `what` occurs in `bytes`, of which at most 4 KiB are kept.
+pub(super) fn contains(bytes: &[u8], what: &[u8]) -> bool {
+    bytes.windows(what.len()).any(|window| window == what)
+}
+
+/// Whether `bytes` begin with `what`, upper or lower case.
+pub(super) fn begins_ignoring_case(bytes: &[u8], what: &[u8]) -> bool {
+    bytes.get(..what.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(what))
+}
