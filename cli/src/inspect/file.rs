@@ -16,7 +16,7 @@ const LISTED_MAX: usize = 8;
 const INDENT: usize = 13;
 
 /// One line: a label and its text, wrapped to the terminal.
-pub(super) fn fact(out: &mut Vec<u8>, paint: Paint, label: &str, text: &str) -> io::Result<()> {
+pub(crate) fn fact(out: &mut Vec<u8>, paint: Paint, label: &str, text: &str) -> io::Result<()> {
     let mut label = label;
     for line in wrap(text, width().min(100) - INDENT - 1) {
         writeln!(out, "  {}{line}", paint.dim(format!("{label:<11}")))?;
@@ -26,13 +26,13 @@ pub(super) fn fact(out: &mut Vec<u8>, paint: Paint, label: &str, text: &str) -> 
 }
 
 /// From when to when, and how long that is.
-pub(super) fn span(first: i64, last: i64) -> String {
+pub(crate) fn span(first: i64, last: i64) -> String {
     let ns = last.saturating_sub(first).max(0) as u64;
     format!("{} to {} ({})", time::rfc3339(first), time::rfc3339(last), duration(ns))
 }
 
 /// Name, format, program, comments, sections, interfaces, drops. `live`: it is no file.
-pub(super) fn write_facts(
+pub(crate) fn write_facts(
     out: &mut Vec<u8>,
     reader: &Reader,
     live: bool,

@@ -72,7 +72,7 @@ impl Live {
             };
             talk(&format!("listening on {interface}{until}; nothing is stored"));
         }
-        let writer = stream_begun(&rx, args.filter.as_deref())?;
+        let writer = stream_begun(&rx, listen.filter)?;
         let begun = Instant::now();
         Ok(Self(Arc::new(Mutex::new(Session {
             before: rx.link().counters,

@@ -15,6 +15,7 @@ mod fit;
 mod gateway;
 mod mail;
 mod management;
+mod quic;
 mod rdp;
 mod remote;
 #[cfg(test)]
@@ -62,6 +63,7 @@ pub(crate) const TCP: &[&[Test]] = &[
 /// Families of tests for UDP.
 pub(crate) const UDP: &[&[Test]] = &[
     tls::UDP,
+    quic::UDP,
     dns::UDP,
     discovery::UDP,
     dhcp::UDP,

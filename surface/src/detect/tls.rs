@@ -24,6 +24,10 @@ enum Shape {
 /// Records in a row that make a connection seen in its middle TLS.
 const MIDDLE_RECORDS: usize = 3;
 
+/// Ports of services that begin with a handshake (IANA): a single record in the middle of a
+/// connection is likely one there.
+const PORTS: &[u16] = &[443, 465, 563, 636, 853, 989, 990, 992, 993, 994, 995, 5061, 8443];
+
 /// TLS (RFC 8446, RFC 5246) and SSL 3.0 (RFC 6101). Both hellos are sure, one alone is likely;
 /// the answer waits for the names and certificates behind them.
 fn tls(talk: &Talk<'_>) -> Answer {
@@ -43,7 +47,9 @@ fn tls(talk: &Talk<'_>) -> Answer {
         (Shape::Records(a), Shape::Records(b)) if a + b >= MIDDLE_RECORDS => {
             Answer::Likely(App::Tls)
         }
-        (Shape::Records(n), _) | (_, Shape::Records(n)) if n >= MIDDLE_RECORDS => {
+        (Shape::Records(n), _) | (_, Shape::Records(n))
+            if n >= MIDDLE_RECORDS || (talk.last && PORTS.contains(&talk.service_port)) =>
+        {
             Answer::Likely(App::Tls)
         }
         _ => Answer::More,
@@ -268,7 +274,8 @@ mod tests {
         let record = [23, 3, 3, 0, 2, 1, 2];
         let three = record.repeat(3);
         assert_eq!(tcp(443, &[(Opener, &three)]), App::Tls);
-        assert_eq!(tcp(443, &[(Opener, &record)]), App::Unknown);
+        assert_eq!(tcp_path(443, &[(Opener, &record)]), [App::Tls]);
+        assert_eq!(tcp(2299, &[(Opener, &record)]), App::Unknown);
         assert_eq!(tcp(443, &[(Opener, b"\x16\x03\x01 and other text")]), App::Unknown);
     }
 

@@ -162,7 +162,7 @@ impl<const K: usize> Table<K> {
     #[inline(always)]
     pub(super) fn prefetch(&self, hash: u64) {
         let slot = self.base + (hash as usize & self.mask) * Self::STRIDE;
-        skb::arch::prefetch(bytemuck::cast_slice(&self.words), slot * 8);
+        skb::arch::prefetch(&self.words, slot);
     }
 
     /// Counts.
