@@ -48,12 +48,18 @@ fn tls(talk: &Talk<'_>) -> Answer {
             Answer::Likely(App::Tls)
         }
         (Shape::Records(n), _) | (_, Shape::Records(n))
-            if n >= MIDDLE_RECORDS || (talk.last && PORTS.contains(&talk.service_port)) =>
+            if n >= MIDDLE_RECORDS || (talk.last && expected(talk)) =>
         {
             Answer::Likely(App::Tls)
         }
         _ => Answer::More,
     }
+}
+
+/// Whether data or an alert where a handshake is usual may be the middle of a connection.
+fn expected(talk: &Talk<'_>) -> bool {
+    let content = talk.opener.bytes().first().or(talk.answerer.bytes().first());
+    PORTS.contains(&talk.service_port) && matches!(content, Some(21 | 23))
 }
 
 fn hello_complete(talk: &Talk<'_>) -> bool {
