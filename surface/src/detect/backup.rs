@@ -172,13 +172,14 @@ fn rpc_reply(bytes: &[u8], length: usize) -> Fit {
 }
 
 /// AFP in DSI (Apple Filing Protocol Programming Guide, "Data Stream Interface"): request or reply,
-/// command, request id, offset or error, length, four zeros. Status, or a session's opening, first.
+/// command, request id, offset or error, length, four zeros. Alone only a question for the status
+/// or a session's opening will do.
 fn afp(talk: &Talk<'_>) -> Answer {
     let header = |bytes: &[u8], flags: u8| {
         let begins = match bytes {
             [] => return Fit::Part,
             [first] => *first == flags,
-            [first, command, ..] => *first == flags && matches!(command, 3 | 4),
+            [first, command, ..] => *first == flags && matches!(command, 1..=8),
         };
         if !begins {
             return Fit::No;
@@ -306,5 +307,94 @@ fn utp(talk: &Talk<'_>) -> Answer {
         (Fit::No, _) | (_, Fit::No) => Answer::No,
         // too few fixed bytes in either alone
         _ => Answer::More,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Answerer, Opener, hex, tcp, tcp_path, udp};
+    use super::*;
+
+    #[track_caller]
+    fn both_and_halves(port: u16, opener: &[u8], answerer: &[u8], app: App) {
+        assert_eq!(tcp(port, &[(Opener, opener), (Answerer, answerer)]), app);
+        assert_eq!(tcp(port, &[(Opener, opener)]), app, "opener alone");
+        assert_eq!(tcp(port, &[(Answerer, answerer)]), app, "answerer alone");
+    }
+
+    #[test]
+    fn copies() {
+        both_and_halves(873, b"@RSYNCD: 31.0\n", b"@RSYNCD: 31.0 sha512\n", App::Rsync);
+        assert_eq!(tcp(873, &[(Opener, b"@RSYNCD: hello")]), App::Unknown);
+        let server = b"NBDMAGICIHAVEOPT\0\x03";
+        both_and_halves(10809, b"\0\0\0\x03IHAVEOPT\0\0\0\x07", server, App::Nbd);
+        let old = [b"NBDMAGIC".to_vec(), hex("00004202818612530000000000100000")].concat();
+        assert_eq!(tcp(10809, &[(Answerer, &old)]), App::Nbd);
+        let login = |opcode: u8, text: &[u8]| {
+            let mut bytes = vec![opcode, 0x87, 0, 0, 0, 0, 0, text.len() as u8];
+            bytes.extend_from_slice(&[0x40, 1, 0x37, 0, 0, 0, 0, 0, 0, 0, 0, 9]);
+            bytes.resize(48, 0);
+            bytes.extend_from_slice(text);
+            bytes
+        };
+        let request = login(0x43, b"InitiatorName=iqn.1993-08.org.debian:01:1\0AuthMethod=None\0");
+        let answer = login(0x23, b"TargetPortalGroupTag=1\0AuthMethod=None\0");
+        both_and_halves(3260, &request, &answer, App::Iscsi);
+        let bare = login(0x23, b"");
+        assert_eq!(tcp(3260, &[(Opener, &request), (Answerer, &bare)]), App::Iscsi);
+        assert_eq!(tcp(3260, &[(Opener, &login(0x43, b"Name=x\0"))]), App::Unknown);
+    }
+
+    #[test]
+    fn shares() {
+        let call = |program: &str| {
+            hex(&format!(
+                "4b2a7c10 00000000 00000002 {program} 00000003 00000000 00000000 00000000 00000000 00000000"
+            ))
+        };
+        let reply = hex("4b2a7c10 00000001 00000000 00000000 00000000 00000000");
+        let mark =
+            |bytes: &[u8]| [&(0x8000_0000 | bytes.len() as u32).to_be_bytes(), bytes].concat();
+        let (nfs, mount) = (call("000186a3"), call("000186a5"));
+        assert_eq!(udp(2049, &[(Opener, &nfs), (Answerer, &reply)]), App::Nfs);
+        assert_eq!(udp(635, &[(Opener, &mount), (Answerer, &reply)]), App::SunRpc);
+        assert_eq!(udp(635, &[(Answerer, &reply)]), App::SunRpc);
+        assert_eq!(tcp(2049, &[(Opener, &mark(&nfs)), (Answerer, &mark(&reply))]), App::Nfs);
+        assert_eq!(tcp(2049, &[(Opener, &mark(&nfs))]), App::Nfs);
+        assert_eq!(tcp_path(2049, &[(Answerer, &mark(&reply))]), [App::Nfs]);
+        assert_eq!(tcp_path(111, &[(Answerer, &mark(&reply))]), [App::SunRpc]);
+        assert_eq!(udp(2049, &[(Opener, &call("000000a3"))]), App::Unknown);
+        let status = hex("00030001 00000000 00000000 00000000");
+        let answer = hex("01030001 00000000 00000010 00000000 00000000");
+        assert_eq!(tcp(548, &[(Opener, &status), (Answerer, &answer)]), App::Afp);
+        let open = hex("00040001 00000000 00000006 00000000 010400000400");
+        assert_eq!(tcp(548, &[(Opener, &open)]), App::Afp);
+        let command = hex("000222c6 00000000 00000006 00000000 110000020e1c");
+        let answer = hex("010222c6 00000000 00000022 00000000 00000e1c");
+        assert_eq!(tcp(548, &[(Opener, &command), (Answerer, &answer)]), App::Afp);
+        assert_eq!(tcp(9999, &[(Opener, &command)]), App::Unknown);
+        assert_eq!(tcp_path(548, &[(Answerer, &answer)]), [App::Afp]);
+    }
+
+    #[test]
+    fn git_and_torrents() {
+        let request = b"0033git-upload-pack /project.git\0host=example.com\0";
+        let answer = b"00450123456789abcdef0123456789abcdef01234567 HEAD\0multi_ack\n";
+        both_and_halves(9418, request, answer, App::Git);
+        assert_eq!(tcp(9418, &[(Opener, b"0033git-upload-shovel /project.git\0")]), App::Unknown);
+        let handshake = b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\x05";
+        both_and_halves(6881, handshake, handshake, App::BitTorrent);
+        let query = b"d1:ad2:id20:abcdefghij0123456789e1:q4:ping1:t2:aa1:y1:qe";
+        let response = b"d1:rd2:id20:mnopqrstuvwxyz123456e1:t2:aa1:y1:re";
+        assert_eq!(udp(6881, &[(Opener, query), (Answerer, response)]), App::BitTorrent);
+        assert_eq!(udp(6881, &[(Answerer, response)]), App::BitTorrent);
+        let connect = hex("0000041727101980 00000000 11223344");
+        assert_eq!(udp(6969, &[(Opener, &connect)]), App::BitTorrent);
+        let syn = hex("4100 77aa 11223344 00000000 00100000 0001 0000");
+        let state = hex("2100 77aa 11223355 00000100 00100000 5e11 0001");
+        assert_eq!(udp(6881, &[(Opener, &syn), (Answerer, &state)]), App::BitTorrent);
+        assert_eq!(udp(6881, &[(Opener, &syn)]), App::Unknown);
+        let other = hex("2100 77ab 11223355 00000100 00100000 5e11 0001");
+        assert_eq!(udp(6881, &[(Opener, &syn), (Answerer, &other)]), App::Unknown);
     }
 }

@@ -4,7 +4,7 @@
 //! cookie, a negotiation block, or none of them), MS-RDPEUDP 2.2.2 (RDP over UDP). A connection
 //! request without any of these is any ISO transport's (ITU-T X.224 class 0): what follows tells.
 
-use super::fit::{Fit, be16, be32, find, first, judge};
+use super::fit::{Fit, be16, be32, find, judge};
 use crate::App;
 use crate::talk::{Answer, Talk, Test};
 
@@ -251,24 +251,52 @@ const SYN: u16 = 0x0001;
 const ACK: u16 = 0x0004;
 const CORRELATION: u16 = 0x0800;
 const SYN_EX: u16 = 0x1000;
+const WITH_DATA: u16 = 0x0008;
 
-/// RDP over UDP, by its SYN and the answer to it.
+/// RDP over UDP, by its SYN and the answer to it, or by TLS or DTLS records in its data.
 fn rdp_udp(talk: &Talk<'_>) -> Answer {
-    let opener = first(talk.opener, |datagram, wire| {
-        let is = be32(datagram, 0) == Some(u32::MAX) && is_syn(datagram, wire, SYN);
-        Fit::of(is)
-    });
-    let answerer =
-        first(talk.answerer, |datagram, wire| Fit::of(is_syn(datagram, wire, SYN | ACK)));
-    match judge(App::RdpUdp, opener, answerer) {
+    let [opener, answerer] = [talk.opener, talk.answerer].map(|said| said.first());
+    let syn =
+        opener.map(|(bytes, wire)| be32(bytes, 0) == Some(u32::MAX) && is_syn(bytes, wire, SYN));
+    let answer = answerer.map(|(bytes, wire)| is_syn(bytes, wire, SYN | ACK));
+    let fit = |is: Option<bool>| is.map_or(Fit::Part, Fit::of);
+    match judge(App::RdpUdp, fit(syn), fit(answer)) {
         Answer::Sure(app) => {
-            let [syn, answer] = [talk.opener, talk.answerer].map(|said| said.first());
-            let sent = syn.and_then(|(datagram, _)| be32(datagram, 8));
-            let acked = answer.and_then(|(datagram, _)| be32(datagram, 0));
+            let sent = opener.and_then(|(bytes, _)| be32(bytes, 8));
+            let acked = answerer.and_then(|(bytes, _)| be32(bytes, 0));
             if sent == acked { Answer::Sure(app) } else { Answer::Likely(app) }
         }
+        Answer::No => in_the_middle(opener, answerer),
         answer => answer,
     }
+}
+
+/// Data of both ends, one of which acknowledges the other's, or of one end.
+fn in_the_middle(opener: Option<(&[u8], usize)>, answerer: Option<(&[u8], usize)>) -> Answer {
+    match [opener, answerer].map(|first| first.map(|(bytes, _)| data(bytes))) {
+        [Some(Some(a)), Some(Some(b))] => {
+            let near = |acked: u32, sent: u32| acked.wrapping_sub(sent).wrapping_add(64) < 128;
+            if near(b.0, a.1) || near(a.0, b.1) { Answer::Sure(App::RdpUdp) } else { Answer::No }
+        }
+        [Some(Some(_)), None] | [None, Some(Some(_))] => Answer::Likely(App::RdpUdp),
+        _ => Answer::No,
+    }
+}
+
+/// What is acknowledged and the own number of a packet of version 1 with a record of TLS or DTLS:
+/// flags, the vector of acknowledgements padded to four bytes, the number twice (MS-RDPEUDP 2.2.2).
+fn data(bytes: &[u8]) -> Option<(u32, u32)> {
+    let flags = be16(bytes, 6)?;
+    if flags & (SYN | ACK | WITH_DATA) != ACK | WITH_DATA {
+        return None;
+    }
+    let at = 8 + (2 + usize::from(be16(bytes, 8)?)).next_multiple_of(4);
+    let (number, again) = (be32(bytes, at)?, be32(bytes, at + 4)?);
+    let record = matches!(
+        bytes.get(at + 8..)?,
+        [0x14..=0x17, 3, 0..=4, ..] | [0x14..=0x17, 0xfe, 0xfd | 0xff, ..]
+    );
+    (number == again && record).then_some((be32(bytes, 0)?, number))
 }
 
 /// A SYN or its answer: flags, two MTUs, what the flags announce, and zeros to the end.
@@ -286,9 +314,8 @@ fn is_syn(datagram: &[u8], wire: usize, flags_set: u16) -> bool {
         at += 32;
     }
     if flags & SYN_EX != 0 {
-        let version = be16(datagram, at + 2);
-        // version 3 and later bring the hash of a cookie
-        at += if version.is_some_and(|version| version >= 0x0101) { 36 } else { 4 };
+        // flags, version, and perhaps the hash of a cookie
+        at += 36;
     }
     datagram.get(at..).is_some_and(|tail| tail.iter().all(|&b| b == 0))
 }
@@ -449,6 +476,13 @@ mod tests {
             assert_eq!(udp(3389, &[(Opener, &syn)]), App::RdpUdp);
         }
         assert_eq!(udp(3389, &[(Answerer, &answer)]), App::RdpUdp);
+        // in the middle, after numbers of the other end
+        let ours = hex("109760330400000c00010100e65f846de65f846d1603030106100001");
+        let theirs = hex("e65f846d00c8000c00010100109760341097603414030300010116");
+        assert_eq!(udp(3389, &[(Opener, &ours), (Answerer, &theirs)]), App::RdpUdp);
+        assert_eq!(udp(3389, &[(Opener, &ours)]), App::RdpUdp);
+        let others = hex("765f846d00c8000c00010100209760342097603414030300010116");
+        assert_eq!(udp(3389, &[(Opener, &ours), (Answerer, &others)]), App::Unknown);
         let mut noisy = syn(2);
         noisy[900] = 1;
         assert_eq!(udp(3389, &[(Opener, &noisy)]), App::Unknown);

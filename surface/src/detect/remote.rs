@@ -442,3 +442,135 @@ fn has_id(fields: &[u8]) -> bool {
 fn has_key(fields: &[u8]) -> bool {
     field(fields, 3).is_some_and(|key| key.len() == 32)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Answerer, Opener, hex, tcp, tcp_path, udp};
+    use super::*;
+
+    type Line<'a> = (super::super::testing::Who, &'a [u8]);
+
+    /// The whole conversation, and each end alone.
+    #[track_caller]
+    fn both_and_halves(port: u16, opener: &[u8], answerer: &[u8], app: App) {
+        let talk: [Line<'_>; 2] = [(Opener, opener), (Answerer, answerer)];
+        assert_eq!(tcp(port, &talk), app);
+        assert_eq!(tcp(port, &[talk[1], talk[0]]), app, "answerer first");
+        assert_eq!(tcp(port, &talk[..1]), app, "opener alone");
+        assert_eq!(tcp(port, &talk[1..]), app, "answerer alone");
+    }
+
+    #[test]
+    fn desktops_by_their_greetings() {
+        for version in ["003.003", "003.008", "003.889", "004.001", "005.000"] {
+            let greeting = format!("RFB {version}\n");
+            both_and_halves(5900, greeting.as_bytes(), greeting.as_bytes(), App::Vnc);
+        }
+        assert_eq!(tcp(5900, &[(Answerer, b"RFB 3.8\n-----")]), App::Unknown);
+        assert_eq!(tcp(5900, &[(Answerer, b"RFB 003.008\r")]), App::Unknown);
+        both_and_halves(1494, b"\x7f\x7fICA\0\x01", b"\x7f\x7fICA\0\0\x0f", App::Citrix);
+        both_and_halves(2598, b"\x1aCGP/01\x01", b"\x1aCGP/01\x02", App::Citrix);
+        both_and_halves(4000, b"NXSH-8.10.1\n\x16\x03", b"NXD-8.10.1\n\x16", App::NoMachine);
+        assert_eq!(tcp(4000, &[(Opener, b"NXSH-hello world\n")]), App::Unknown);
+        let hello = hex("3011000000000000d7a3703d0ad70d400000000000000000");
+        both_and_halves(6129, &hello, &hello, App::DameWare);
+        let far = hex("3011000000000000d7a3703d0ad70d7f0000000000000000");
+        assert_eq!(tcp(6129, &[(Opener, &far)]), App::Unknown);
+        let mut answer = hex("0100000025");
+        answer.resize(46, 0x55);
+        both_and_halves(4899, &hex("01000000010000000808"), &answer, App::Radmin);
+        assert_eq!(tcp(4899, &[(Opener, &hex("01000000010000000908"))]), App::Unknown);
+        let data = b"\0X\x08\0}\x08\r\n\0.\x08Please press <Enter>";
+        assert_eq!(tcp(5631, &[(Opener, &[0; 4]), (Answerer, data)]), App::PcAnywhere);
+    }
+
+    #[test]
+    fn shells() {
+        both_and_halves(22, b"SSH-2.0-PuTTY\r\n", b"SSH-2.0-OpenSSH_9.7\r\n", App::Ssh);
+        both_and_halves(22, b"SSH-1.5-x\n", b"SSH-1.99-y\n", App::Ssh);
+        let lines = b"Authorized use only.\r\nSSH-2.0-x\r\n";
+        assert_eq!(tcp(22, &[(Opener, b"SSH-2.0-x\r\n"), (Answerer, lines)]), App::Ssh);
+        assert_eq!(tcp(22, &[(Opener, b"SSH-key please")]), App::Unknown);
+        let (asks, answers) = (hex("fffd18fffd20fffd23fffd27"), hex("fffb18fffc20fffc23fffb27"));
+        both_and_halves(23, &answers, &asks, App::Telnet);
+        let sub = hex("fffa1801fff0fffd01");
+        assert_eq!(tcp(23, &[(Answerer, &sub)]), App::Telnet);
+        // UTF-16 and MPEG audio begin with the same byte
+        assert_eq!(tcp(23, &[(Answerer, &hex("fffe3c003f0078006d006c00"))]), App::Unknown);
+        assert_eq!(tcp(23, &[(Answerer, &hex("fffb90440000000000000000"))]), App::Unknown);
+        assert_eq!(tcp_path(23, &[(Answerer, b"router\r\nLogin: ")]), [App::Telnet]);
+        assert_eq!(tcp_path(2323, &[(Answerer, b"router\r\nLogin: ")]), []);
+        let mut setup = hex("6c000b000000 1200 1000 0000");
+        setup.extend_from_slice(b"MIT-MAGIC-COOKIE-1\0\0");
+        setup.extend_from_slice(&[7; 16]);
+        let success = hex("01000b000000c9030000000000");
+        assert_eq!(tcp(6000, &[(Opener, &setup), (Answerer, &success)]), App::X11);
+        assert_eq!(tcp(6000, &[(Opener, &setup)]), App::X11);
+        let open = hex("4200000b0000000000000000");
+        let big = hex("0100000b0000019a00000000");
+        assert_eq!(tcp(6000, &[(Opener, &open), (Answerer, &big)]), App::X11);
+        assert_eq!(tcp(6000, &[(Opener, &open)]), App::Unknown);
+    }
+
+    #[test]
+    fn teamviewer_by_chained_commands() {
+        let mut first = hex("17240a2000");
+        first.resize(37, 0x11);
+        let mut second = hex("17243c0400aabbccdd");
+        second.extend_from_slice(&first);
+        let mut newer = hex("1130360018000000 0100000000000000 000000001b000000");
+        newer.resize(48, 0x22);
+        both_and_halves(5938, &first, &newer, App::TeamViewer);
+        both_and_halves(443, &second, &newer, App::TeamViewer);
+        let mut longer = first.clone();
+        longer.push(0x99);
+        assert_eq!(tcp(443, &[(Opener, &longer)]), App::Unknown);
+        let mut ping = hex("000000000000000000000317244750000500");
+        ping.resize(96, 0x33);
+        assert_eq!(udp(5938, &[(Opener, &ping), (Answerer, &ping)]), App::TeamViewer);
+        assert_eq!(udp(5938, &[(Opener, &ping)]), App::TeamViewer);
+        assert_eq!(udp(5938, &[(Answerer, &ping)]), App::TeamViewer);
+        assert_eq!(udp(5938, &[(Opener, &ping[..95])]), App::Unknown);
+    }
+
+    #[test]
+    fn pcanywhere_asks_for_status() {
+        let name = b"NRRECEPTION_______AHM_3___\0\0\0";
+        assert_eq!(udp(5632, &[(Opener, b"NQ"), (Answerer, name)]), App::PcAnywhere);
+        assert_eq!(udp(5633, &[(Opener, b"NQ"), (Opener, b"NQ")]), App::Unknown);
+    }
+
+    /// A message of one field: number, then its fields.
+    fn rendezvous(number: u32, fields: &[u8]) -> Vec<u8> {
+        let tag = number << 3 | 2;
+        let mut bytes = if tag < 0x80 { vec![tag as u8] } else { vec![tag as u8 | 0x80, 1] };
+        bytes.push(fields.len() as u8);
+        bytes.extend_from_slice(fields);
+        bytes
+    }
+
+    #[test]
+    fn rustdesk_registers_and_asks() {
+        let peer = rendezvous(REGISTER_PEER, b"\x0a\x09123456789\x10\x05");
+        let response = rendezvous(REGISTER_PEER_RESPONSE, b"\x10\x01");
+        assert_eq!(udp(21116, &[(Opener, &peer), (Answerer, &response)]), App::RustDesk);
+        assert_eq!(udp(21116, &[(Opener, &peer)]), App::RustDesk);
+        assert_eq!(udp(21116, &[(Answerer, &response)]), App::Unknown);
+        assert_eq!(udp(21116, &[(Opener, &peer[..9])]), App::Unknown);
+        let key = [b"\x0a\x09123456789\x12\x04abcd\x1a\x20".to_vec(), vec![9; 32]].concat();
+        assert_eq!(udp(21116, &[(Opener, &rendezvous(REGISTER_PK, &key))]), App::RustDesk);
+        let ping = rendezvous(PEER_DISCOVERY, b"\x0a\x04ping\x12\x02ab");
+        assert_eq!(udp(21119, &[(Opener, &ping)]), App::RustDesk);
+        let framed = |message: Vec<u8>| {
+            let length = (message.len() as u16) << 2 | u16::from(message.len() > 63);
+            let mut bytes = length.to_le_bytes()[..if message.len() > 63 { 2 } else { 1 }].to_vec();
+            bytes.extend_from_slice(&message);
+            bytes
+        };
+        let relay = framed(rendezvous(REQUEST_RELAY, b"\x0a\x09123456789\x12\x04uuid"));
+        assert_eq!(tcp(21117, &[(Opener, &relay)]), App::RustDesk);
+        let offer = framed(rendezvous(KEY_EXCHANGE, &[b"\x0a\x60".to_vec(), vec![5; 96]].concat()));
+        assert_eq!(tcp(21116, &[(Answerer, &offer)]), App::RustDesk);
+        assert_eq!(tcp(21117, &[(Opener, &relay[..20])]), App::Unknown);
+    }
+}

@@ -18,8 +18,9 @@ fn tailscale(talk: &Talk<'_>) -> Answer {
     if disco(talk.opener) || disco(talk.answerer) {
         return Answer::Sure(App::Tailscale);
     }
-    // WireGuard decides on the first packets: nothing to wait for
-    Answer::No
+    let other =
+        |said: Said<'_>| said.first().is_some_and(|(b, wire)| wireguard_kind(b, wire).is_none());
+    if other(talk.opener) || other(talk.answerer) { Answer::No } else { Answer::More }
 }
 
 /// WireGuard (protocol paper, section 5.4): initiation of 148 bytes, response of 92 that names the
@@ -115,20 +116,19 @@ fn ike(talk: &Talk<'_>) -> Answer {
         // a keep-alive of NAT traversal says nothing
         let mut datagrams = said.datagrams().filter(|&(bytes, _)| bytes != [0xff]);
         datagrams.next().map_or(Fit::Part, |(bytes, wire)| {
-            let header = isakmp(bytes, wire);
-            Fit::of(header.is_some_and(|(bytes, wire)| is_ike(bytes, wire)))
+            isakmp(bytes, wire).map_or(Fit::No, |(bytes, wire)| ike_header(bytes, wire))
         })
     };
-    match judge(App::Ike, end(talk.opener), end(talk.answerer)) {
-        Answer::Sure(app) => {
-            if spi(talk.opener) == spi(talk.answerer) {
-                Answer::Sure(app)
-            } else {
-                Answer::Likely(app)
-            }
-        }
-        answer => answer,
+    let (opener, answerer) = (end(talk.opener), end(talk.answerer));
+    if opener != Fit::No
+        && answerer != Fit::No
+        && let (Some(asked), Some(answered)) = (spi(talk.opener), spi(talk.answerer))
+    {
+        // payloads and flags may be new: the index that comes back is enough
+        let same = asked == answered;
+        return if same { Answer::Sure(App::Ike) } else { judge(App::Ike, opener, Fit::Part) };
     }
+    judge(App::Ike, opener, answerer)
 }
 
 /// The initiator's index.
@@ -137,21 +137,20 @@ fn spi(said: Said<'_>) -> Option<&[u8]> {
     isakmp(bytes, wire)?.0.get(..8)
 }
 
-fn is_ike(bytes: &[u8], wire: usize) -> bool {
-    let Some(header) = bytes.first_chunk::<28>() else { return false };
-    let (next, exchange, flags) = (header[16], header[18], header[19]);
-    let exchange_fits = match header[17] >> 4 {
-        1 => matches!(exchange, 1..=6 | 32..=35) && flags & 0xf8 == 0 && next <= 24 || next >= 128,
-        2 => {
-            matches!(exchange, 34..=38 | 43)
-                && flags & 0xc7 == 0
-                && (next == 0 || (33..=54).contains(&next))
-        }
-        _ => false,
+/// A header whose length is the datagram's; payload and flags known, or [`Fit::Part`].
+fn ike_header(bytes: &[u8], wire: usize) -> Fit {
+    let Some(header) = bytes.first_chunk::<28>() else { return Fit::No };
+    let (next, version, exchange, flags) = (header[16], header[17] >> 4, header[18], header[19]);
+    let length = be32(header, 24).map(|length| length as usize);
+    if header[..8] == [0; 8] || length != Some(wire) {
+        return Fit::No;
+    }
+    let known = match (version, exchange) {
+        (1, 1..=6 | 32..=35) => flags & 0xf8 == 0 && (next <= 24 || next >= 128),
+        (2, 34..=38 | 43) => flags & 0xc7 == 0 && (next == 0 || (33..=54).contains(&next)),
+        _ => return Fit::No,
     };
-    exchange_fits
-        && header[..8] != [0; 8]
-        && be32(header, 24).is_some_and(|length| length as usize == wire)
+    if known { Fit::Yes } else { Fit::Part }
 }
 
 /// ESP in UDP (RFC 3948 section 2.1): nothing but an index and a number that counts up, so the port
@@ -298,9 +297,9 @@ fn reset(packet: Packet<'_>, server: bool) -> Fit {
         [1, 0, 0, 0, 0, rest @ ..] => server && rest.len() == 12 && rest[8..] == [0; 4],
         _ => false,
     };
-    // a packet's number (the upper byte is a flag of the handshake's version) and the time
+    // a packet's number, whose upper half may tell how the handshake began, and the time
     let is_replay_id = |at: usize| {
-        be32(bytes, at).is_some_and(|id| id & 0x00ff_ffff <= 8)
+        be32(bytes, at).is_some_and(|id| (1..=8).contains(&(id & 0xffff)) && id >> 28 == 0)
             && be32(bytes, at + 4).is_some_and(|time| (0x3000_0000..0x8000_0000).contains(&time))
     };
     if wire == OPENVPN_HEADER + tail {
@@ -403,4 +402,197 @@ fn tinc(talk: &Talk<'_>) -> Answer {
         fit => fit,
     };
     judge(App::Tinc, id(talk.opener.bytes()), id(talk.answerer.bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Answerer, Opener, hex, tcp, tcp_path, udp};
+    use super::*;
+
+    fn padded(head: &str, length: usize) -> Vec<u8> {
+        let mut bytes = hex(head);
+        let fill = (bytes.len()..length).map(|n| (n as u8).wrapping_mul(37) | 1);
+        bytes.extend(fill);
+        bytes
+    }
+
+    #[test]
+    fn wireguard_by_its_handshake() {
+        let initiation = padded("01000000 a1b2c3d4", 148);
+        let response = padded("02000000 11223344 a1b2c3d4", 92);
+        assert_eq!(udp(51820, &[(Opener, &initiation), (Answerer, &response)]), App::WireGuard);
+        assert_eq!(udp(51820, &[(Opener, &initiation)]), App::WireGuard);
+        assert_eq!(udp(51820, &[(Answerer, &response)]), App::WireGuard);
+        let cookie = padded("03000000 a1b2c3d4", 64);
+        assert_eq!(udp(443, &[(Opener, &initiation), (Answerer, &cookie)]), App::WireGuard);
+        let reserved = [padded("01a1a2a3 a1b2c3d4", 148), padded("02a1a2a3 11223344 a1b2c3d4", 92)];
+        assert_eq!(udp(2408, &[(Opener, &reserved[0]), (Answerer, &reserved[1])]), App::WireGuard);
+        assert_eq!(udp(2408, &[(Opener, &reserved[0])]), App::Unknown);
+        // the answer is for someone else
+        let other = padded("02000000 11223344 a1b2c3d5", 92);
+        assert_eq!(udp(51820, &[(Opener, &initiation), (Answerer, &other)]), App::Unknown);
+        assert_eq!(udp(51820, &[(Opener, &initiation[..147])]), App::Unknown);
+    }
+
+    #[test]
+    fn wireguard_in_the_middle() {
+        let data = |count: u8| {
+            let mut bytes = padded("04000000 00c83e7a 00000000 00000000", 128);
+            bytes[8] = count;
+            bytes
+        };
+        let (first, second) = (data(7), data(8));
+        assert_eq!(udp(51820, &[(Opener, &first), (Opener, &second)]), App::WireGuard);
+        assert_eq!(udp(51820, &[(Answerer, &first), (Answerer, &second)]), App::WireGuard);
+        assert_eq!(udp(51820, &[(Opener, &first)]), App::Unknown);
+        assert_eq!(udp(51820, &[(Opener, &second), (Opener, &first)]), App::Unknown);
+    }
+
+    #[test]
+    fn tailscale_is_not_wireguard_alone() {
+        let disco = padded("5453f09f92ac", 110);
+        let data = padded("04000000 98c83e7a 00000000 00000000", 128);
+        assert_eq!(udp(41641, &[(Opener, &disco), (Answerer, &disco)]), App::Tailscale);
+        assert_eq!(udp(41641, &[(Opener, &data), (Answerer, &disco)]), App::Tailscale);
+        assert_eq!(udp(41641, &[(Opener, &disco[..20])]), App::Unknown);
+    }
+
+    #[test]
+    fn openvpn_in_its_forms() {
+        let client = hex("38 0102030405060708 00 00000000");
+        let server = hex("40 0b0c0d0e0f101112 01 00000000 0102030405060708 00000000");
+        let hmac = "8734d2cbff151b2b1231b61e42308a272818e001";
+        let auth = [
+            hex(&format!("38 813814621d67462d {hmac} 00000001 50ff262c 00 00000000")),
+            hex(&format!(
+                "40 573714a917f36048 {hmac} 00000001 50ff262b 01 00000000 813814621d67462d 00000000"
+            )),
+        ];
+        let crypt = [
+            padded("38 aae06512392a3d71 00000001 625a9e97", 54),
+            padded("40 53c96dd083724fd2 00000001 625a9e97", 66),
+        ];
+        let crypt_2 = [
+            padded("50 aae06512392a3d71 0a010001 625a9e97", 353),
+            padded("40 53c96dd083724fd2 00000001 625a9e97", 72),
+        ];
+        for [client, server] in [[client, server], auth, crypt, crypt_2] {
+            assert_eq!(udp(1194, &[(Opener, &client), (Answerer, &server)]), App::OpenVpn);
+            assert_eq!(udp(1194, &[(Opener, &client)]), App::OpenVpn);
+            assert_eq!(udp(1194, &[(Answerer, &server)]), App::OpenVpn);
+            let framed = |packet: &[u8]| [&(packet.len() as u16).to_be_bytes(), packet].concat();
+            let (client, server) = (framed(&client), framed(&server));
+            assert_eq!(tcp(443, &[(Opener, &client), (Answerer, &server)]), App::OpenVpn);
+            assert_eq!(tcp(443, &[(Opener, &client)]), App::OpenVpn);
+            assert_eq!(tcp(443, &[(Answerer, &server)]), App::OpenVpn);
+        }
+        assert_eq!(udp(7777, &[(Opener, &hex("38 0102030405060708 00 00000001"))]), App::Unknown);
+        assert_eq!(udp(7777, &[(Opener, &hex("38 0000000000000000 00 00000000"))]), App::Unknown);
+    }
+
+    fn ike(marker: &str, responder: &str, next_to_flags: &str, length: usize) -> Vec<u8> {
+        let head =
+            format!("{marker} b64ef32131a48952 {responder} {next_to_flags} 00000000 00000000");
+        let mut bytes = padded(&head, length);
+        let marker = if marker.is_empty() { 0 } else { 4 };
+        bytes[marker + 24..marker + 28].copy_from_slice(&((length - marker) as u32).to_be_bytes());
+        bytes
+    }
+
+    #[test]
+    fn ike_and_what_follows() {
+        let (none, some) = ("0000000000000000", "86babd3904886955");
+        for (request, answer) in [
+            (ike("", none, "21202208", 776), ike("", some, "21202220", 288)),
+            (ike("", none, "01100200", 168), ike("", some, "01100200", 104)),
+            (ike("", none, "01100400", 400), ike("", some, "01100400", 360)),
+            (ike("00000000", some, "2e202308", 816), ike("00000000", some, "2e202320", 208)),
+        ] {
+            assert_eq!(udp(500, &[(Opener, &request), (Answerer, &answer)]), App::Ike);
+            assert_eq!(udp(500, &[(Opener, &request)]), App::Ike);
+            assert_eq!(udp(500, &[(Answerer, &answer)]), App::Ike);
+            assert_eq!(udp(4500, &[(Opener, &[0xff]), (Opener, &request)]), App::Ike);
+        }
+        let unknown_bits = ike("", none, "7f2022ff", 776);
+        let answer = ike("", some, "21202220", 288);
+        assert_eq!(udp(500, &[(Opener, &unknown_bits), (Answerer, &answer)]), App::Ike);
+        assert_eq!(udp(500, &[(Opener, &unknown_bits)]), App::Unknown);
+        let mut longer = ike("", none, "21202208", 776);
+        longer.push(0);
+        assert_eq!(udp(500, &[(Opener, &longer)]), App::Unknown);
+        assert_eq!(udp(500, &[(Opener, &ike("", none, "21302208", 776))]), App::Unknown);
+    }
+
+    #[test]
+    fn l2tp_pptp_and_tinc() {
+        let message = |kind: u8| {
+            let mut bytes = padded("c8020042 00000000 00000000 8008000000000000", 66);
+            bytes[19] = kind;
+            bytes
+        };
+        let (request, reply) = (message(1), message(2));
+        assert_eq!(udp(1701, &[(Opener, &request), (Answerer, &reply)]), App::L2tp);
+        assert_eq!(udp(1701, &[(Opener, &request)]), App::L2tp);
+        assert_eq!(udp(1701, &[(Answerer, &reply)]), App::L2tp);
+        assert_eq!(udp(1701, &[(Opener, &request[..60])]), App::Unknown);
+        let (request, reply) =
+            (padded("009c00011a2b3c4d00010000", 156), padded("009c00011a2b3c4d00020000", 156));
+        assert_eq!(tcp(1723, &[(Opener, &request), (Answerer, &reply)]), App::Pptp);
+        assert_eq!(tcp(1723, &[(Opener, &request)]), App::Pptp);
+        assert_eq!(tcp(1723, &[(Answerer, &reply)]), App::Pptp);
+        assert_eq!(tcp(1723, &[(Opener, &padded("009c00011a2b3c4e00010000", 156))]), App::Unknown);
+        let tinc: [(_, &[u8]); 2] =
+            [(Opener, b"0 think 17\n1 429 672"), (Answerer, b"0 iniz 17.7\n")];
+        assert_eq!(tcp(655, &tinc), App::Tinc);
+        assert_eq!(tcp(655, &tinc[..1]), App::Tinc);
+        assert_eq!(tcp(655, &tinc[1..]), App::Tinc);
+        assert_eq!(tcp(655, &[(Opener, b"0 think 18\n")]), App::Unknown);
+        assert_eq!(tcp(655, &[(Opener, b"0 think of 17\n")]), App::Unknown);
+    }
+
+    #[test]
+    fn zerotier_and_softether() {
+        let hello = |dst: &str, src: &str| {
+            padded(
+                &format!(
+                    "0011223344556677 {dst} {src} 00 aabbccddeeff0011 01 0c 010c0001 0000018000000000 {src} 00"
+                ),
+                120,
+            )
+        };
+        let request = hello("778cde7190", "a1b2c3d4e5");
+        assert_eq!(request[41..46], request[13..18]);
+        let answer = padded("8877665544332211 a1b2c3d4e5 778cde7190 08", 90);
+        assert_eq!(udp(9993, &[(Opener, &request), (Answerer, &answer)]), App::ZeroTier);
+        assert_eq!(udp(9993, &[(Opener, &request)]), App::ZeroTier);
+        let frame = padded("1234567812345678 778cde7190 a1b2c3d4e5 08", 100);
+        assert_eq!(udp(9993, &[(Opener, &frame), (Answerer, &answer)]), App::ZeroTier);
+        assert_eq!(udp(9993, &[(Opener, &frame)]), App::Unknown);
+        let text = b"IP=203.0.113.7,PORT=5004";
+        assert_eq!(udp(5004, &[(Opener, b"A"), (Answerer, text)]), App::SoftEther);
+        assert_eq!(udp(5004, &[(Opener, b"A")]), App::Unknown);
+    }
+
+    #[test]
+    fn esp_needs_its_port() {
+        let packets = [padded("0354aa4f 00000001", 132), padded("0354aa4f 00000002", 132)];
+        let talk = [(Opener, &packets[0][..]), (Opener, &packets[1][..])];
+        let run = |port| {
+            let mut inspection = crate::inspect::Inspection::default();
+            let roles = crate::inspect::Roles {
+                opener: crate::flow::Side::Low,
+                certain: true,
+                opener_port: 50_000,
+                service_port: port,
+            };
+            for (_, bytes) in talk {
+                inspection.datagram(crate::flow::Side::Low, bytes, 132, roles);
+            }
+            inspection.end(roles);
+            inspection.path.to_vec()
+        };
+        assert_eq!(run(4500), [App::Esp]);
+        assert_eq!(run(4501), []);
+        assert_eq!(tcp_path(4500, &[(Opener, &packets[0])]), []);
+    }
 }
