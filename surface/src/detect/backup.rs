@@ -202,13 +202,12 @@ fn afp(talk: &Talk<'_>) -> Answer {
         },
         // a status's reply lies at offsets of its own; few bytes are fixed in the others
         (Fit::Part, Fit::Yes) if talk.service_port != 548 => Answer::More,
-        (Fit::Yes, Fit::Part) if opener.get(1) == Some(&4) && be16(opener, 16) != Some(0x0104) => {
-            if talk.service_port == 548 {
-                Answer::Likely(App::Afp)
-            } else {
-                Answer::More
-            }
-        }
+        (Fit::Yes, Fit::Part) if talk.service_port != 548 => match opener {
+            [_, 3, ..] => Answer::Likely(App::Afp),
+            // with the size of the quantum as an option
+            [_, 4, ..] if be16(opener, 16) == Some(0x0104) => Answer::Likely(App::Afp),
+            _ => Answer::More,
+        },
         (opener, answerer) => judge(App::Afp, opener, answerer),
     }
 }
