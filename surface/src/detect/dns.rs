@@ -56,6 +56,7 @@ fn message(reader: &mut Reader<'_>, wire: usize, more: bool) -> Parsed<Message> 
     }
     let rest = (0..records.min(RECORDS_MAX)).try_for_each(|_| record(reader, &mut marks));
     let fit = match rest {
+        _ if marks.broken => Fit::Weak,
         Ok(()) if reader.at() == wire || records > RECORDS_MAX => Fit::Good,
         Ok(()) => Fit::Weak,
         Err(Stop::Short) if more && questions > 0 => Fit::Good,
@@ -71,6 +72,8 @@ struct Marks {
     top_bit: bool,
     /// A name ends in `local`.
     local: bool,
+    /// A name points where none can be.
+    broken: bool,
 }
 
 /// Classes of RFC 1035 section 3.2.4, NONE (RFC 2136) and ANY; the top bit is multicast DNS's.
@@ -109,7 +112,8 @@ fn name(reader: &mut Reader<'_>, pointers: bool, marks: &mut Marks) -> Parsed<()
             length @ 1..=63 => last = reader.take(usize::from(length))?,
             high @ 0xc0..=0xff => {
                 let target = usize::from(high & 0x3f) << 8 | usize::from(reader.u8()?);
-                return need(pointers && (12..begin.max(13)).contains(&target));
+                marks.broken |= !pointers || !(12..begin.max(13)).contains(&target);
+                return Ok(());
             }
             _ => return Err(Stop::No),
         }
@@ -251,16 +255,19 @@ mod tests {
 
     #[test]
     fn what_only_looks_like_dns() {
-        // a count that does not fit, a class that does not exist, a pointer in front of all names
+        // a count that does not fit, a class that does not exist, a reserved bit, one byte
         for digits in [
             "1234 0100 0001 0009 0000 0000 07 6578616d706c65 03 636f6d 00 0001 0001",
             "1234 0100 0001 0000 0000 0000 07 6578616d706c65 03 636f6d 00 0001 0909",
-            "1234 0100 0001 0000 0000 0000 c00c 0001 0001",
             "1234 0140 0001 0000 0000 0000 07 6578616d706c65 03 636f6d 00 0001 0001",
             "00",
         ] {
             assert_eq!(udp(53, &[(Opener, &hex(digits))]), App::Unknown, "{digits}");
         }
+        // a pointer in front of all names: on its port only
+        let broken = hex("1234 0100 0001 0000 0000 0000 c00c 0001 0001");
+        assert_eq!(udp_on(53, &[(Opener, &broken)]), App::Dns);
+        assert_eq!(udp_on(2299, &[(Opener, &broken)]), App::Unknown);
     }
 
     #[test]

@@ -8,6 +8,8 @@ use crate::talk::{Answer, Said, Talk};
 pub(super) enum Fit {
     /// They rule it out.
     No,
+    /// They do not fit, but may be from the middle of a message: their beginning was not seen.
+    Adrift,
     /// Nothing was said yet, or too little to tell.
     Short,
     /// They fit, as other protocols' bytes may by chance.
@@ -141,9 +143,13 @@ pub(super) fn stream(said: &Said<'_>, parse: impl Fn(&mut Reader<'_>) -> Parsed)
     match parse(&mut Reader::new(said.bytes())) {
         Ok(fit) => fit,
         Err(Stop::Short) => Fit::Short,
+        Err(Stop::No) if !said.whole() => Fit::Adrift,
         Err(Stop::No) => Fit::No,
     }
 }
+
+/// Bytes of a datagram that was cut without which nothing is told by it.
+const CUT_BYTES_MIN: usize = 12;
 
 /// What an end said in a datagram; `parse` is given its length on the wire too. One of which not
 /// all was kept fits weakly as far as it goes.
@@ -153,7 +159,7 @@ pub(super) fn datagram(
 ) -> Fit {
     match parse(&mut Reader::new(bytes), wire) {
         Ok(fit) => fit,
-        Err(Stop::Short) if bytes.len() < wire => Fit::Weak,
+        Err(Stop::Short) if bytes.len() < wire && bytes.len() >= CUT_BYTES_MIN => Fit::Weak,
         Err(_) => Fit::No,
     }
 }
@@ -173,7 +179,7 @@ pub(super) fn every(said: &Said<'_>, parse: impl Fn(&mut Reader<'_>, usize) -> P
 pub(super) fn judge(app: App, talk: &Talk<'_>, ends: [Fit; 2], ports: &[u16]) -> Answer {
     let [opener, answerer] = ends;
     match (opener.min(answerer), opener.max(answerer)) {
-        (Fit::No, _) => Answer::No,
+        (Fit::No, _) | (Fit::Adrift, Fit::Adrift | Fit::Weak) => Answer::No,
         (_, Fit::Alone) | (Fit::Weak | Fit::Good, Fit::Good) => Answer::Sure(app),
         (_, Fit::Good) | (Fit::Weak, Fit::Weak) => Answer::Likely(app),
         (_, Fit::Weak) if ports.contains(&talk.service_port) => Answer::Likely(app),
@@ -184,7 +190,9 @@ pub(super) fn judge(app: App, talk: &Talk<'_>, ends: [Fit; 2], ports: &[u16]) ->
 
 /// Whether `bytes` are text without control characters other than white space.
 pub(super) fn is_text(bytes: &[u8]) -> bool {
-    bytes.iter().all(|&byte| (byte >= b' ' && byte != 0x7f) || matches!(byte, b'\t' | b'\r' | b'\n'))
+    bytes
+        .iter()
+        .all(|&byte| (byte >= b' ' && byte != 0x7f) || matches!(byte, b'\t' | b'\r' | b'\n'))
 }
 
 /// Whether `what` occurs in `bytes`, of which at most 4 KiB are kept.

@@ -15,9 +15,14 @@ mod fit;
 mod gateway;
 mod mail;
 mod management;
+mod medical;
+mod messaging;
+mod printing;
 mod quic;
 mod rdp;
 mod remote;
+mod sql;
+mod store;
 #[cfg(test)]
 pub(crate) mod testing;
 mod time;
@@ -55,6 +60,11 @@ pub(crate) const TCP: &[&[Test]] = &[
     directory::TCP,
     dns::TCP,
     management::TCP,
+    sql::TCP,
+    store::TCP,
+    medical::TCP,
+    messaging::TCP,
+    printing::TCP,
     rdp::TCP,
     remote::TCP,
     vpn::TCP,
@@ -69,6 +79,8 @@ pub(crate) const UDP: &[&[Test]] = &[
     dhcp::UDP,
     time::UDP,
     management::UDP,
+    sql::UDP,
+    store::UDP,
     gateway::UDP,
     directory::UDP,
     windows::UDP,

@@ -448,7 +448,7 @@ mod tests {
         assert_eq!(tcp(3389, &[(Opener, &damaged)]), App::Unknown);
         // TDS: a remote procedure call has type 3 as well
         let rpc = hex("0301002000000100160000001200000002000000000000000000010000000000");
-        assert_eq!(tcp(3389, &[(Opener, &rpc)]), App::Unknown);
+        assert_eq!(tcp(3389, &[(Opener, &rpc)]), App::Tds);
         assert_eq!(tcp(3389, &[(Opener, b"\x03\x00\x00\x05\x00")]), App::Unknown);
         assert_eq!(tcp(3389, &[]), App::Unknown);
     }
