@@ -17,16 +17,19 @@ mod mail;
 mod management;
 mod medical;
 mod messaging;
+mod plant;
 mod printing;
 mod quic;
 mod rdp;
 mod remote;
+mod routing;
 mod sql;
 mod store;
 #[cfg(test)]
 pub(crate) mod testing;
 mod time;
 mod tls;
+mod voice;
 mod vpn;
 mod web;
 mod windows;
@@ -69,6 +72,9 @@ pub(crate) const TCP: &[&[Test]] = &[
     remote::TCP,
     vpn::TCP,
     backup::TCP,
+    plant::TCP,
+    routing::TCP,
+    voice::TCP,
 ];
 /// Families of tests for UDP.
 pub(crate) const UDP: &[&[Test]] = &[
@@ -88,6 +94,9 @@ pub(crate) const UDP: &[&[Test]] = &[
     remote::UDP,
     vpn::UDP,
     backup::UDP,
+    plant::UDP,
+    routing::UDP,
+    voice::UDP,
 ];
 
 const fn count(families: &[&[Test]]) -> usize {

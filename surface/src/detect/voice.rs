@@ -1,0 +1,416 @@
+//! Telephones and pictures: SIP, RTSP, MGCP, RTMP, Skinny, STUN, RTP and RTCP.
+
+use super::fit::{Fit, be16, be32, find, first, judge, le32, line, starts};
+use crate::App;
+use crate::talk::{Answer, Said, Talk, Test};
+
+pub(super) const TCP: &[Test] = &[sip_tcp, rtsp, stun_tcp, rtmp, skinny];
+pub(super) const UDP: &[Test] = &[stun, sip, mgcp, rtcp, rtp];
+
+/// A request line or status line of a protocol that looks like HTTP: `METHOD what VERSION` or
+/// `VERSION ddd`. The longest line considered is 1024 bytes.
+fn http_like(bytes: &[u8], version: &[u8], methods: &[&[u8]]) -> Fit {
+    let status = starts(bytes, version);
+    match status {
+        Fit::Yes => {
+            let (text, ended) = line(&bytes[..bytes.len().min(1024)]);
+            return match text.get(version.len()..) {
+                Some([b'.', _, b' ', b'1'..=b'6', b'0'..=b'9', b'0'..=b'9', ..]) => Fit::Only,
+                Some(rest) if rest.len() < 6 && !ended => Fit::Part,
+                _ => Fit::No,
+            };
+        }
+        Fit::Part if !bytes.is_empty() => return Fit::Part,
+        _ => {}
+    }
+    let fits = methods.iter().map(|method| starts(bytes, method)).filter(|&fit| fit != Fit::No);
+    match fits.max_by_key(|&fit| fit == Fit::Yes) {
+        None => Fit::No,
+        Some(Fit::Yes) => {
+            let (text, ended) = line(&bytes[..bytes.len().min(1024)]);
+            let last = text.rsplit(|&b| b == b' ').next().unwrap_or_default();
+            match ended {
+                true if last.starts_with(version) => Fit::Only,
+                true => Fit::No,
+                false if text.len() < 1024 => Fit::Part,
+                false => Fit::No,
+            }
+        }
+        Some(fit) => fit,
+    }
+}
+
+/// Methods of RFC 3261 and its extensions (IANA "SIP Parameters").
+const SIP_METHODS: &[&[u8]] = &[
+    b"INVITE ",
+    b"REGISTER ",
+    b"OPTIONS ",
+    b"ACK ",
+    b"BYE ",
+    b"CANCEL ",
+    b"SUBSCRIBE ",
+    b"NOTIFY ",
+    b"PUBLISH ",
+    b"MESSAGE ",
+    b"INFO ",
+    b"UPDATE ",
+    b"PRACK ",
+    b"REFER ",
+];
+
+/// SIP (RFC 3261 section 7) in datagrams; some send line ends or nothing much to keep NATs open.
+fn sip(talk: &Talk<'_>) -> Answer {
+    let end = |said: Said<'_>| {
+        let mut datagrams = said.datagrams().filter(|(bytes, wire)| {
+            *wire > 8 && bytes.iter().any(|b| !matches!(b, b'\r' | b'\n' | b'\0'))
+        });
+        match datagrams.next() {
+            None => Fit::Part,
+            Some((bytes, _)) => match http_like(bytes, b"SIP/2", SIP_METHODS) {
+                Fit::Part => Fit::No,
+                fit => fit,
+            },
+        }
+    };
+    judge(App::Sip, end(talk.opener), end(talk.answerer))
+}
+
+fn sip_tcp(talk: &Talk<'_>) -> Answer {
+    let end = |said: Said<'_>| http_like(said.bytes(), b"SIP/2", SIP_METHODS);
+    judge(App::Sip, end(talk.opener), end(talk.answerer))
+}
+
+/// RTSP (RFC 2326 section 6, RFC 7826).
+fn rtsp(talk: &Talk<'_>) -> Answer {
+    const METHODS: &[&[u8]] = &[
+        b"OPTIONS ",
+        b"DESCRIBE ",
+        b"SETUP ",
+        b"PLAY ",
+        b"ANNOUNCE ",
+        b"GET_PARAMETER ",
+        b"SET_PARAMETER ",
+        b"RECORD ",
+        b"TEARDOWN ",
+        b"PAUSE ",
+    ];
+    let opener = match http_like(talk.opener.bytes(), b"RTSP/1", METHODS) {
+        Fit::No => http_like(talk.opener.bytes(), b"RTSP/2", METHODS),
+        fit => fit,
+    };
+    let answerer = match http_like(talk.answerer.bytes(), b"RTSP/1", METHODS) {
+        Fit::No => http_like(talk.answerer.bytes(), b"RTSP/2", METHODS),
+        fit => fit,
+    };
+    judge(App::Rtsp, opener, answerer)
+}
+
+/// MGCP (RFC 3435 section 3.2): verb, transaction, endpoint, `MGCP 1.0`; code and transaction in
+/// answer.
+fn mgcp(talk: &Talk<'_>) -> Answer {
+    const VERBS: [&[u8]; 9] =
+        [b"AUEP", b"AUCX", b"CRCX", b"DLCX", b"EPCF", b"MDCX", b"NTFY", b"RQNT", b"RSIP"];
+    let command = |bytes: &[u8]| {
+        let (text, _) = line(&bytes[..bytes.len().min(512)]);
+        let verb = text.get(..4).is_some_and(|verb| VERBS.contains(&verb));
+        verb && text.get(4) == Some(&b' ') && find(text, b" MGCP ").is_some()
+    };
+    let opener = first(talk.opener, |bytes, _| if command(bytes) { Fit::Only } else { Fit::No });
+    let answerer = first(talk.answerer, |bytes, _| {
+        let code = bytes.iter().take(3).all(u8::is_ascii_digit) && bytes.get(3) == Some(&b' ');
+        Fit::of(code && bytes.get(4).is_some_and(u8::is_ascii_digit) || command(bytes))
+    });
+    match (opener, answerer) {
+        // numbers alone are anything
+        (Fit::Part, Fit::Yes) => Answer::More,
+        _ => judge(App::Mgcp, opener, answerer),
+    }
+}
+
+/// Bytes of the handshake that each end of RTMP says twice (RTMP specification 1.0, section 5.2).
+const RTMP_HANDSHAKE: usize = 1536;
+
+/// RTMP: version 3 and a handshake of which four bytes are zero, until `connect` is called.
+fn rtmp(talk: &Talk<'_>) -> Answer {
+    let opener = talk.opener.bytes();
+    let begins = |said: Said<'_>| said.bytes().first().is_none_or(|&version| version == 3);
+    if !begins(talk.opener) || !begins(talk.answerer) {
+        return Answer::No;
+    }
+    let command = opener.get(1 + 2 * RTMP_HANDSHAKE..);
+    if let Some(command) = command
+        && command.len() > 24
+    {
+        let is_connect = find(&command[..command.len().min(64)], b"\x02\0\x07connect").is_some();
+        return if is_connect { Answer::Sure(App::Rtmp) } else { Answer::No };
+    }
+    // TPKT has version 3 as well: its second byte is zero, and a time of zero is rare
+    let handshake = |said: Said<'_>| {
+        let bytes = said.bytes();
+        bytes.len() > RTMP_HANDSHAKE && matches!(be32(bytes, 5), Some(0 | 0x0900_7c02))
+    };
+    match (handshake(talk.opener), handshake(talk.answerer)) {
+        (true, true) => Answer::Likely(App::Rtmp),
+        (true, false) | (false, true) if talk.service_port == 1935 => Answer::Likely(App::Rtmp),
+        _ => Answer::More,
+    }
+}
+
+/// Cisco's Skinny (SCCP): length, version of the header, message, all with the low byte first. A
+/// telephone registers by its name.
+fn skinny(talk: &Talk<'_>) -> Answer {
+    let message = |bytes: &[u8]| match (le32(bytes, 0), le32(bytes, 4), le32(bytes, 8)) {
+        (Some(length), _, _) if !(4..=4096).contains(&length) => Err(()),
+        (Some(_), Some(version), _) if version > 0x20 => Err(()),
+        (Some(length), Some(_), Some(id)) if id < 0x200 => Ok(Some((length as usize, id))),
+        (_, _, Some(_)) => Err(()),
+        _ => Ok(None),
+    };
+    let (opener, answerer) = (talk.opener.bytes(), talk.answerer.bytes());
+    match (message(opener), message(answerer)) {
+        (Err(()), _) | (_, Err(())) => Answer::No,
+        (Ok(Some((20.., 1))), Ok(answer)) => match opener.get(12..27) {
+            Some(name) => {
+                let is_name = matches!(&name[..3], b"SEP" | b"ATA" | b"VGC" | b"CIP" | b"UPC");
+                let is_mac = name[3..].iter().all(u8::is_ascii_hexdigit);
+                match (is_name && is_mac, answer) {
+                    (false, _) => Answer::No,
+                    (true, None) => Answer::Likely(App::Skinny),
+                    (true, Some(_)) => Answer::Sure(App::Skinny),
+                }
+            }
+            None => Answer::More,
+        },
+        // acknowledged, or asked for what it can do
+        (Ok(None), Ok(Some((_, 0x81 | 0x9b | 0x9d)))) | (Ok(Some(_)), Ok(Some(_)))
+            if talk.service_port == 2000 =>
+        {
+            Answer::Likely(App::Skinny)
+        }
+        (Ok(None), Ok(_)) => Answer::More,
+        _ if talk.service_port == 2000 => Answer::More,
+        _ => Answer::No,
+    }
+}
+
+/// The magic cookie of RFC 8489 section 5.
+const STUN_COOKIE: u32 = 0x2112_a442;
+/// Header of a STUN message.
+const STUN_HEADER: usize = 20;
+
+/// A STUN message that fills its datagram; without the cookie (RFC 3489) its attributes must fit.
+fn stun(talk: &Talk<'_>) -> Answer {
+    let end = |said: Said<'_>| first(said, |bytes, wire| stun_message(bytes, wire));
+    match judge(App::Stun, end(talk.opener), end(talk.answerer)) {
+        Answer::Sure(app) if end(talk.opener) == Fit::Yes && end(talk.answerer) == Fit::Yes => {
+            // the old kind: the transaction comes back
+            let transaction = |said: Said<'_>| {
+                said.first().and_then(|(bytes, _)| bytes.get(4..20)).map(<[u8]>::to_owned)
+            };
+            if transaction(talk.opener) == transaction(talk.answerer) {
+                Answer::Sure(app)
+            } else {
+                Answer::No
+            }
+        }
+        answer => answer,
+    }
+}
+
+fn stun_message(bytes: &[u8], wire: usize) -> Fit {
+    let (Some(kind), Some(length), Some(cookie)) = (be16(bytes, 0), be16(bytes, 2), be32(bytes, 4))
+    else {
+        return Fit::No;
+    };
+    if kind >> 14 != 0 || usize::from(length) + STUN_HEADER != wire || length % 4 != 0 {
+        return Fit::No;
+    }
+    if cookie == STUN_COOKIE {
+        return Fit::Only;
+    }
+    // binding and shared secret: request, answer, error
+    let known = matches!(kind, 1 | 2 | 0x101 | 0x102 | 0x111 | 0x112);
+    let mut rest = bytes.get(STUN_HEADER..).unwrap_or_default();
+    while let (Some(kind), Some(length)) = (be16(rest, 0), be16(rest, 2)) {
+        let is_known = matches!(kind, 1..=0x0b | 0x20 | 0x8000..=0x8100);
+        match rest.get(4 + usize::from(length).next_multiple_of(4)..) {
+            Some(next) if is_known => rest = next,
+            _ => return Fit::No,
+        }
+    }
+    match (known && rest.is_empty(), length) {
+        (false, _) => Fit::No,
+        // a header of a request alone is 20 bytes of which four are fixed
+        (true, _) => Fit::Yes,
+    }
+}
+
+/// STUN over TCP (RFC 8489 section 6.2.2): always with the cookie.
+fn stun_tcp(talk: &Talk<'_>) -> Answer {
+    let end = |said: Said<'_>| {
+        let bytes = said.bytes();
+        match (be16(bytes, 0), be16(bytes, 2), be32(bytes, 4)) {
+            (Some(kind), _, _) if kind >> 14 != 0 => Fit::No,
+            (_, Some(length), _) if length % 4 != 0 => Fit::No,
+            (_, _, Some(STUN_COOKIE)) => Fit::Only,
+            (_, _, Some(_)) => Fit::No,
+            _ => Fit::Part,
+        }
+    };
+    judge(App::Stun, end(talk.opener), end(talk.answerer))
+}
+
+/// RTCP (RFC 3550 section 6.4): a report whose length is that of its blocks. What follows may be
+/// encrypted.
+fn rtcp(talk: &Talk<'_>) -> Answer {
+    let report = |bytes: &[u8], wire: usize| {
+        let [first @ 0x80..=0xbf, kind @ (200 | 201), ..] = bytes else { return Fit::No };
+        let blocks = usize::from(first & 0x1f) * 24;
+        let length = be16(bytes, 2).map_or(0, |words| (usize::from(words) + 1) * 4);
+        let fixed = if *kind == 200 { 28 } else { 8 };
+        let source = be32(bytes, 4).is_some_and(|source| source != 0);
+        Fit::of(length == fixed + blocks && length <= wire && source)
+    };
+    judge(App::Rtcp, first(talk.opener, report), first(talk.answerer, report))
+}
+
+/// RTP (RFC 3550 section 5.1): version 2, and from one packet to the next of an end the same
+/// source and type, the number a little higher.
+fn rtp(talk: &Talk<'_>) -> Answer {
+    let runs = [talk.opener, talk.answerer].map(rtp_run);
+    match runs {
+        [None, _] | [_, None] => Answer::No,
+        [Some(2..), Some(2..)] => Answer::Sure(App::Rtp),
+        [Some(a), Some(b)] if a >= 3 || b >= 3 => Answer::Likely(App::Rtp),
+        _ => Answer::More,
+    }
+}
+
+/// Packets in a row, each counted once; `None` if they are not RTP.
+fn rtp_run(said: Said<'_>) -> Option<usize> {
+    let mut last: Option<(u32, u8, u16)> = None;
+    let mut count = 0;
+    for (bytes, wire) in said.datagrams() {
+        let [0x80..=0xbf, kind, ..] = bytes else { return None };
+        let kind = kind & 0x7f;
+        let (Some(number), Some(source @ 1..)) = (be16(bytes, 2), be32(bytes, 8)) else {
+            return None;
+        };
+        // types 72 to 76 would be RTCP's
+        if wire < 13 || !matches!(kind, 0..=34 | 96..=127) {
+            return None;
+        }
+        match last {
+            Some((before, same, from)) => match number.wrapping_sub(from) {
+                _ if before != source || same != kind => return None,
+                0 => {}
+                1..=16 => count += 1,
+                _ => return None,
+            },
+            None => count = 1,
+        }
+        last = Some((source, kind, number));
+    }
+    Some(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Answerer, Opener, Who, hex, tcp, tcp_path, udp};
+    use super::*;
+
+    type Run = fn(u16, &[(Who, &[u8])]) -> App;
+
+    #[track_caller]
+    fn both_and_halves(run: Run, port: u16, opener: &[u8], answerer: &[u8], app: App) {
+        assert_eq!(run(port, &[(Opener, opener), (Answerer, answerer)]), app);
+        assert_eq!(run(port, &[(Opener, opener)]), app, "opener alone");
+        assert_eq!(run(port, &[(Answerer, answerer)]), app, "answerer alone");
+    }
+
+    #[test]
+    fn calls_are_set_up() {
+        let invite = b"INVITE sip:100@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1\r\n\r\n";
+        let trying = b"SIP/2.0 100 Trying\r\nVia: SIP/2.0/UDP 192.0.2.1\r\n\r\n";
+        both_and_halves(udp, 5060, invite, trying, App::Sip);
+        both_and_halves(tcp, 5060, invite, trying, App::Sip);
+        assert_eq!(udp(5060, &[(Opener, b"\r\n\r\n"), (Opener, invite)]), App::Sip);
+        assert_eq!(udp(5060, &[(Opener, b"hello"), (Answerer, b"hello")]), App::Unknown);
+        assert_eq!(tcp(5060, &[(Opener, b"INVITE all my friends\r\n")]), App::Unknown);
+        let options = b"OPTIONS rtsp://192.0.2.9/stream RTSP/1.0\r\nCSeq: 1\r\n\r\n";
+        both_and_halves(tcp, 554, options, b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n", App::Rtsp);
+        let restart = b"RSIP 1200 *@gw.example.com MGCP 1.0\r\nRM: restart\r\n";
+        assert_eq!(udp(2427, &[(Opener, restart), (Answerer, b"200 1200 OK\r\n")]), App::Mgcp);
+        assert_eq!(udp(2427, &[(Opener, restart)]), App::Mgcp);
+        let register =
+            [hex("28000000 12000000 01000000"), b"SEP001122AABBCC\0".to_vec(), vec![0; 20]]
+                .concat();
+        let ack = hex("14000000 00000000 81000000 1e000000 4d2f442f59000000 00000000");
+        assert_eq!(tcp(2000, &[(Opener, &register), (Answerer, &ack)]), App::Skinny);
+        assert_eq!(tcp(2000, &[(Opener, &register)]), App::Skinny);
+        assert_eq!(tcp_path(2000, &[(Answerer, &ack)]), [App::Skinny]);
+    }
+
+    #[test]
+    fn addresses_are_asked_for() {
+        let request = hex("000100002112a442 6941fae438498937822a5008");
+        let answer = hex("0101000c2112a442 6941fae438498937822a5008 00200008000 1a0817c31beef"
+            .replace(' ', "")
+            .as_str());
+        both_and_halves(udp, 3478, &request, &answer, App::Stun);
+        both_and_halves(tcp, 3478, &request, &answer, App::Stun);
+        let old = hex("00010008 aabbccdd6941fae438498937822a5008 0003000400000006");
+        let old_answer = hex("0101000c aabbccdd6941fae438498937822a5008 000100080001d0d4c0000201");
+        both_and_halves(udp, 3478, &old, &old_answer, App::Stun);
+        let mut other = old_answer.clone();
+        other[9] ^= 1;
+        assert_eq!(udp(3478, &[(Opener, &old), (Answerer, &other)]), App::Unknown);
+        assert_eq!(udp(3478, &[(Opener, &request[..19])]), App::Unknown);
+    }
+
+    fn packet(number: u16, source: u32) -> Vec<u8> {
+        let mut bytes = vec![0x80, 0x6c];
+        bytes.extend_from_slice(&number.to_be_bytes());
+        bytes.extend_from_slice(&(u32::from(number) * 160).to_be_bytes());
+        bytes.extend_from_slice(&source.to_be_bytes());
+        bytes.resize(172, number as u8);
+        bytes
+    }
+
+    #[test]
+    fn media() {
+        let ours: Vec<_> = (7..10).map(|number| packet(number, 0x1122_3344)).collect();
+        let theirs: Vec<_> = (900..903).map(|number| packet(number, 0x5566_7788)).collect();
+        let talk: Vec<(Who, &[u8])> = ours.iter().map(|p| (Opener, &p[..])).collect();
+        assert_eq!(udp(16384, &talk), App::Rtp);
+        assert_eq!(udp(16384, &talk[..2]), App::Unknown);
+        let back: Vec<(Who, &[u8])> = theirs.iter().map(|p| (Answerer, &p[..])).collect();
+        assert_eq!(udp(16384, &back), App::Rtp);
+        assert_eq!(udp(16384, &[talk[0], back[0], talk[1], back[1]]), App::Rtp);
+        let far = packet(3000, 0x1122_3344);
+        assert_eq!(udp(16384, &[talk[0], talk[1], (Opener, &far)]), App::Unknown);
+        let report = [hex("81c90007 0b865519 906587ad"), vec![0x5a; 66]].concat();
+        both_and_halves(udp, 16385, &report, &report, App::Rtcp);
+        assert_eq!(udp(16385, &[(Opener, &hex("81c90008 0b865519 906587ad"))]), App::Unknown);
+    }
+
+    #[test]
+    fn rtmp_until_it_connects() {
+        let hello = |time: u8| {
+            let mut bytes = vec![3, 0, 0, 1, time, 0, 0, 0, 0];
+            bytes.resize(1537, 0xa5);
+            bytes
+        };
+        let mut opener = hello(1);
+        opener.extend_from_slice(&[0x5a; 1536]);
+        opener.extend_from_slice(&hex("03000000000080140000000002000 7".replace(' ', "").as_str()));
+        opener.extend_from_slice(b"connect\0\x3f\xf0\0\0\0\0\0\0");
+        let answerer = hello(2);
+        let app = |talk: &[(Who, &[u8])]| tcp_path(2299, talk);
+        assert_eq!(app(&[(Opener, &opener), (Answerer, &answerer)]), [App::Rtmp]);
+        assert_eq!(app(&[(Opener, &opener)]), [App::Rtmp]);
+        assert_eq!(app(&[(Opener, &hello(1)), (Answerer, &answerer)]), [App::Rtmp]);
+        assert_eq!(tcp_path(1935, &[(Answerer, &answerer)]), [App::Rtmp]);
+        assert_eq!(app(&[(Opener, &hello(1)[..1000])]), []);
+    }
+}
