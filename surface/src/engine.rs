@@ -10,6 +10,7 @@ use crate::flow::{Flow, FlowId, Hasher, Key, Look, Opener, Side, Table, flags};
 use crate::inspect::{Inspection, Outcome, Roles};
 use crate::peel::{Packet, Peeled, Peeler, proto};
 use crate::record::FlowRecord;
+use crate::site::Site;
 
 /// What an analysis may take.
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +67,7 @@ pub struct Analyzer {
     /// Bytes held by inspections.
     inspected: usize,
     ended: Vec<FlowRecord>,
+    site: Site,
 }
 
 /// A packet and where its conversation is looked for.
@@ -89,12 +91,19 @@ impl Analyzer {
             table: Table::new(limits.flows_max),
             inspected: 0,
             ended: Vec::new(),
+            site: Site::default(),
         }
     }
 
     /// What was counted so far.
     pub const fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// What was learned from the conversations that are over; from all after
+    /// [`finish`](Self::finish).
+    pub const fn site(&self) -> &Site {
+        &self.site
     }
 
     /// Takes all frames of a batch.
@@ -210,7 +219,13 @@ impl Analyzer {
             self.counts.evicted += 1;
             self.close(victim);
         }
-        let mut flow = Flow::new(one.key, one.side, &one.packet);
+        let packet = &one.packet;
+        if packet.proto == proto::TCP
+            && packet.tcp.flags & (flags::SYN | flags::ACK | flags::RST) == flags::SYN
+        {
+            self.site.syn(packet, one.time_ns, one.number);
+        }
+        let mut flow = Flow::new(one.key, one.side, packet);
         (flow.first_ns, flow.last_ns, flow.first_frame) = (one.time_ns, one.time_ns, one.number);
         if !matches!(one.packet.proto, proto::TCP | proto::UDP) {
             flow.app = by_protocol(one.packet.proto);
@@ -237,7 +252,9 @@ impl Analyzer {
             let outcome = inspection.end(roles(&flow));
             settle(&mut flow, &inspection, outcome);
         }
-        self.ended.push(FlowRecord::new(flow));
+        let record = FlowRecord::new(flow);
+        self.site.flow(&record);
+        self.ended.push(record);
     }
 }
 

@@ -58,6 +58,8 @@ pub struct FlowRecord {
     pub answerer_sent: Sent,
     /// How far the connection came (TCP).
     pub tcp_state: Option<TcpState>,
+    /// The other end accepted the connection: it answered the SYN (TCP).
+    pub accepted: bool,
     /// Identifier of the outermost VLAN tag of the first frame, 0 if there was none.
     pub vlan: u16,
     /// Tunnels the first frame came through.
@@ -109,6 +111,7 @@ impl FlowRecord {
             ttl: flow.ttl[side.index()],
         };
         let tcp_state = flow.tcp_state();
+        let accepted = flow.accepted();
         let (src, src_port) = flow.key.end(opener);
         let (dst, dst_port) = flow.key.end(answerer);
         Self {
@@ -130,6 +133,7 @@ impl FlowRecord {
             opener_sent: sent(opener),
             answerer_sent: sent(answerer),
             tcp_state,
+            accepted,
             vlan: flow.vlan,
             tunnels: flow.tunnels,
             icmp: flow.icmp,

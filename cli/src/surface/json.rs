@@ -1,10 +1,13 @@
 //! Conversations as JSON Lines: `framewalk.flow/1`.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::IpAddr;
 
 use serde::Serialize;
-use surface::{Counts, Facts, FlowRecord, Sent, TlsFacts, proto};
+use surface::{
+    Analyzer, Facts, Finding, FlowRecord, Forward, Health, Sent, Service, TlsFacts, proto,
+};
 
 use crate::term::time::rfc3339;
 
@@ -161,11 +164,100 @@ struct Total {
     malformed: u64,
     evicted: u64,
     unlooked: u64,
+    mirror: Mirror,
+    forwards: Vec<ForwardLine>,
+}
+
+#[derive(Serialize)]
+struct Mirror {
+    connections: u64,
+    one_sided: f64,
+    again: f64,
+    with_gaps: f64,
+    nat_side: &'static str,
+    vlans: Vec<u16>,
+    remarks: Vec<String>,
+}
+
+impl From<Health> for Mirror {
+    fn from(health: Health) -> Self {
+        let Health { connections, one_sided, again, with_gaps, nat_side, vlans, remarks } = health;
+        let nat_side = nat_side.name();
+        Self { connections, one_sided, again, with_gaps, nat_side, vlans, remarks }
+    }
+}
+
+/// A port of the router that opens one inside.
+#[derive(Serialize)]
+struct ForwardLine {
+    outer: IpAddr,
+    outer_port: u16,
+    inner: IpAddr,
+    inner_port: u16,
+}
+
+impl From<Forward> for ForwardLine {
+    fn from(forward: Forward) -> Self {
+        let Forward { outer, outer_port, inner, inner_port } = forward;
+        Self { outer, outer_port, inner, inner_port }
+    }
+}
+
+#[derive(Serialize)]
+struct Evidence {
+    frame: u64,
+}
+
+#[derive(Serialize)]
+struct FindingLine<'a> {
+    schema: &'static str,
+    rule: &'static str,
+    severity: &'static str,
+    sure: &'static str,
+    title: &'static str,
+    hosts: &'a [IpAddr],
+    #[serde(skip_serializing_if = "is_none")]
+    hosts_more: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+    detail: &'a str,
+    evidence: Vec<Evidence>,
+    count: u64,
+    first: Option<String>,
+    last: Option<String>,
+    meaning: &'static str,
+    action: &'static str,
+    refute: &'static str,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
+fn is_none(n: &u64) -> bool {
+    *n == 0
+}
+
+#[derive(Serialize)]
+struct ServiceLine<'a> {
+    schema: &'static str,
+    app: &'static str,
+    transport: Transport,
+    host: IpAddr,
+    port: u16,
+    flows: u64,
+    clients: &'a BTreeSet<IpAddr>,
+    by_hour: [u64; 24],
+    written: u64,
+    read: u64,
+    first: Option<String>,
+    last: Option<String>,
+    frame: u64,
+}
+
+fn time(ns: i64) -> Option<String> {
+    (ns != 0).then(|| rfc3339(ns))
 }
 
 impl Writer {
     pub(super) fn flow(&mut self, flow: &FlowRecord) -> anyhow::Result<()> {
-        let time = |ns: i64| (ns != 0).then(|| rfc3339(ns));
         let line = Flow {
             schema: "framewalk.flow/1",
             app: flow.app.name(),
@@ -211,7 +303,55 @@ impl Writer {
         stdout.flush()
     }
 
-    pub(super) fn finish(&mut self, counts: &Counts) -> anyhow::Result<()> {
+    fn service(&mut self, service: &Service) -> anyhow::Result<()> {
+        self.line(&ServiceLine {
+            schema: "framewalk.service/1",
+            app: service.app.name(),
+            transport: Transport::of(service.proto),
+            host: service.host,
+            port: service.port,
+            flows: service.flows,
+            clients: &service.clients,
+            by_hour: service.by_hour,
+            written: service.written,
+            read: service.read,
+            first: time(service.first_ns),
+            last: time(service.last_ns),
+            frame: service.frame,
+        })
+    }
+
+    fn finding(&mut self, finding: &Finding) -> anyhow::Result<()> {
+        let rule = finding.rule;
+        self.line(&FindingLine {
+            schema: "framewalk.finding/1",
+            rule: rule.id,
+            severity: finding.severity.name(),
+            sure: finding.sure.name(),
+            title: rule.title,
+            hosts: &finding.hosts,
+            hosts_more: finding.hosts_more,
+            port: (finding.port != 0).then_some(finding.port),
+            detail: &finding.detail,
+            evidence: finding.evidence.iter().map(|&frame| Evidence { frame }).collect(),
+            count: finding.count,
+            first: time(finding.first_ns),
+            last: time(finding.last_ns),
+            meaning: rule.meaning,
+            action: rule.action,
+            refute: rule.refute,
+        })
+    }
+
+    /// What is known when all conversations are over.
+    pub(super) fn finish(&mut self, analyzer: &Analyzer) -> anyhow::Result<()> {
+        let (counts, site) = (analyzer.counts(), analyzer.site());
+        for service in site.services() {
+            self.service(&service)?;
+        }
+        for finding in site.findings() {
+            self.finding(&finding)?;
+        }
         self.line(&Total {
             schema: "framewalk.surface/1",
             flows: self.count,
@@ -223,6 +363,8 @@ impl Writer {
             malformed: counts.malformed,
             evicted: counts.evicted,
             unlooked: counts.unlooked,
+            mirror: site.health().into(),
+            forwards: site.forwards().into_iter().map(ForwardLine::from).collect(),
         })?;
         Ok(self.flush()?)
     }

@@ -1,5 +1,6 @@
 //! `framewalk surface`: what a network's frames say about it.
 
+mod findings;
 mod json;
 mod text;
 
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use capture::Reader;
-use surface::{Analyzer, FlowRecord, Limits};
+use surface::{Analyzer, FlowRecord, Limits, Severity};
 
 use crate::cli::Globals;
 use crate::exit::{Exit, complain};
@@ -17,12 +18,15 @@ use crate::inspect::select::Selector;
 use crate::term::{Paint, Progress};
 use crate::walk::stream::parse_seconds;
 
-/// Conversations of a capture or a mirror port, and the applications in them by their bytes
+/// What a capture or a mirror port tells of a network: what is open, which services, who uses them
 #[derive(Debug, Clone, clap::Args)]
 #[command(
-    long_about = "Which conversations a capture or a live mirror port holds, and which \
-        applications they are: told by the bytes that both ends say, on any port, through VLANs \
-        and tunnels.\n\n\
+    long_about = "What a capture or a live mirror port tells of a network: what was reached from \
+        the internet, which services hosts give, and which applications its conversations are, \
+        told by the bytes that both ends say, on any port, through VLANs and tunnels.\n\n\
+        A finding names the frames that show it, what it means, what to do, and how sure it is. \
+        What was not seen is never said to be absent: the page begins with what this capture can \
+        show at all.\n\n\
         A name is given only where the bytes bear it out; everything else is \"unknown\". Of a \
         conversation, addresses, ports, counts, times and a short list of facts are kept (names \
         in a TLS handshake, for example), never what was said.\n\n\
@@ -32,9 +36,11 @@ use crate::walk::stream::parse_seconds;
         framewalk surface day.pcapng                     applications, servers, conversations\n  \
         framewalk surface day.pcapng --json | jq 'select(.app == \"rdp\")'\n  \
         framewalk surface day.pcapng --filter 'net 192.168.1.0/24'\n  \
+        framewalk surface day.pcapng --fail-on high || mail -s 'look at this' it\n  \
         sudo framewalk surface -i mirror0 --seconds 3600\n\n\
-        The JSON is one object per conversation, schema framewalk.flow/1, and a last one with the\n\
-        counts, schema framewalk.surface/1."
+        The JSON is one object per conversation (framewalk.flow/1), service\n\
+        (framewalk.service/1) and finding (framewalk.finding/1), and a last one with the counts\n\
+        and what the mirror port shows (framewalk.surface/1)."
 )]
 pub struct Args {
     /// Capture file, or - for standard input
@@ -57,6 +63,33 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = Limits::default().flows_max as u64,
         value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub flows_max: u64,
+    /// Exit with 1 if there is a finding as bad as this or worse
+    #[arg(long, value_enum, value_name = "SEVERITY")]
+    pub fail_on: Option<FailOn>,
+}
+
+/// How bad a finding must be to be an answer of no.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum FailOn {
+    /// Low or worse
+    Low,
+    /// Medium or worse
+    Medium,
+    /// High or critical
+    High,
+    /// Critical only
+    Critical,
+}
+
+impl FailOn {
+    const fn severity(self) -> Severity {
+        match self {
+            Self::Low => Severity::Low,
+            Self::Medium => Severity::Medium,
+            Self::High => Severity::High,
+            Self::Critical => Severity::Critical,
+        }
+    }
 }
 
 /// Runs it.
@@ -147,17 +180,20 @@ fn analyze(
         out.flow(flow)?;
     }
     match &mut out {
-        Out::Json(writer) => writer.finish(&analyzer.counts())?,
+        Out::Json(writer) => writer.finish(&analyzer)?,
         Out::Text(report) => {
             let paint = Paint::for_stdout(globals.color);
             let mut text = Vec::new();
-            report.write(&mut text, reader, &analyzer.counts(), args, paint)?;
+            report.write(&mut text, reader, &analyzer, args, paint)?;
             let mut stdout = std::io::stdout().lock();
             stdout.write_all(&text)?;
             stdout.flush()?;
         }
     }
+    let worst = analyzer.site().findings().first().map(|finding| finding.severity);
+    let refused = args.fail_on.is_some_and(|limit| worst >= Some(limit.severity()));
     match failed {
+        None if refused => Ok(Exit::No),
         None => Ok(Exit::Done),
         Some(error) => {
             complain(&error.into());

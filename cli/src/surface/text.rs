@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 
 use capture::Reader;
-use surface::{App, Counts, FlowRecord, proto};
+use surface::{Analyzer, App, Counts, FlowRecord, proto};
 
-use super::Args;
+use super::{Args, findings};
 use crate::inspect::file;
 use crate::term::{Paint, bytes, grouped, percent, shell_word};
 
@@ -81,12 +81,18 @@ impl Report {
         &self,
         out: &mut Vec<u8>,
         reader: &Reader,
-        counts: &Counts,
+        analyzer: &Analyzer,
         args: &Args,
         paint: Paint,
     ) -> io::Result<()> {
+        let (counts, site) = (&analyzer.counts(), analyzer.site());
         file::write_facts(out, reader, args.interface.is_some(), paint)?;
         self.totals(out, counts, paint)?;
+        if self.flows > 0 {
+            findings::write_health(out, &site.health(), paint)?;
+            findings::write_findings(out, &site.findings(), paint)?;
+            findings::write_services(out, site, paint)?;
+        }
         self.applications(out, paint)?;
         self.unknowns(out, paint)?;
         self.next(out, args, paint)
@@ -220,7 +226,7 @@ fn servers(row: &Row) -> String {
     shown.join(" ") + &more
 }
 
-fn end(ip: IpAddr, port: u16) -> String {
+pub(super) fn end(ip: IpAddr, port: u16) -> String {
     match (ip, port) {
         (ip, 0) => ip.to_string(),
         (IpAddr::V6(ip), port) => format!("[{ip}]:{port}"),

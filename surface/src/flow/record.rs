@@ -245,6 +245,11 @@ impl Flow {
         })
     }
 
+    /// Whether the other end answered the opener's SYN.
+    pub(crate) const fn accepted(&self) -> bool {
+        self.flags[self.opener.other().index()] & SYN_ACK != 0
+    }
+
     /// Nothing more is to come: a SYN opens a new conversation.
     pub(crate) fn is_closed(&self) -> bool {
         let all = self.flags[0] | self.flags[1];

@@ -1,0 +1,127 @@
+//! Findings, services and the mirror's health, for people.
+
+use std::io::{self, Write};
+
+use surface::{Finding, Health, Service, Severity, Site, proto};
+
+use crate::inspect::file;
+use crate::term::{Paint, bytes, grouped, width, wrap};
+
+/// Services shown.
+const SERVICES_SHOWN: usize = 24;
+/// Findings shown in full; the rest are in the JSON.
+const FINDINGS_SHOWN: usize = 24;
+/// Frames shown of a finding.
+const FRAMES_SHOWN: usize = 6;
+
+/// What the mirror port shows.
+pub(super) fn write_health(out: &mut Vec<u8>, health: &Health, paint: Paint) -> io::Result<()> {
+    writeln!(out, "\n{}", paint.head("what this capture can show"))?;
+    let text = format!(
+        "{} TCP connections with data; one direction only of {:.0} %, bytes missing in {:.0} %, \
+         {:.1} % of the segments seen before",
+        grouped(health.connections),
+        health.one_sided * 100.0,
+        health.with_gaps * 100.0,
+        health.again * 100.0
+    );
+    file::fact(out, paint, "mirror", &text)?;
+    file::fact(out, paint, "router", side(health))?;
+    if !health.vlans.is_empty() {
+        let vlans: Vec<_> = health.vlans.iter().map(ToString::to_string).collect();
+        file::fact(out, paint, "VLANs", &vlans.join(", "))?;
+    }
+    for remark in &health.remarks {
+        file::fact(out, paint, "note", remark)?;
+    }
+    Ok(())
+}
+
+const fn side(health: &Health) -> &'static str {
+    use surface::NatSide;
+    match health.nat_side {
+        NatSide::Inside => "seen from inside: inner addresses talk to the internet",
+        NatSide::Outside => "seen from outside, or no router in between",
+        NatSide::Both => "seen on both of its sides",
+        NatSide::Unknown => "nothing crossed it",
+    }
+}
+
+/// The findings, the worst first.
+pub(super) fn write_findings(
+    out: &mut Vec<u8>,
+    findings: &[Finding],
+    paint: Paint,
+) -> io::Result<()> {
+    writeln!(out, "\n{}", paint.head("findings"))?;
+    if findings.is_empty() {
+        let text = "none of what is looked for was seen here; what was not seen may still be there";
+        for line in wrap(text, width().min(100) - 3) {
+            writeln!(out, "  {line}")?;
+        }
+        return Ok(());
+    }
+    for finding in findings.iter().take(FINDINGS_SHOWN) {
+        let label = format!("{:<8}", finding.severity.name());
+        let label = match finding.severity {
+            Severity::Critical | Severity::High => paint.bad(label).to_string(),
+            Severity::Medium => paint.warn(label).to_string(),
+            _ => paint.dim(label).to_string(),
+        };
+        writeln!(out, "  {label} {}", finding.rule.title)?;
+        for text in [finding.detail.as_str(), finding.rule.meaning, finding.rule.action] {
+            for line in wrap(text, width().min(100) - 12) {
+                writeln!(out, "           {line}")?;
+            }
+        }
+        let frames: Vec<_> =
+            finding.evidence.iter().take(FRAMES_SHOWN).map(ToString::to_string).collect();
+        let text =
+            format!("{}, {}; frame {}", finding.rule.id, finding.sure.name(), frames.join(", "));
+        writeln!(out, "           {}", paint.dim(text))?;
+    }
+    let more = findings.len().saturating_sub(FINDINGS_SHOWN);
+    if more > 0 {
+        writeln!(out, "  {}", paint.dim(format!("and {more} more; --json has them all")))?;
+    }
+    Ok(())
+}
+
+/// The services inside, those with most clients first.
+pub(super) fn write_services(out: &mut Vec<u8>, site: &Site, paint: Paint) -> io::Result<()> {
+    let services = site.services();
+    if services.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", paint.head("services inside, by clients"))?;
+    writeln!(
+        out,
+        "  {}",
+        paint.dim(format!(
+            "{:<28}{:<20}{:>8} {:>8} {:>10} {:>10}",
+            "", "", "clients", "flows", "written", "read"
+        ))
+    )?;
+    for service in services.iter().take(SERVICES_SHOWN) {
+        writeln!(
+            out,
+            "  {:<28}{:<20}{:>8} {:>8} {:>10} {:>10}",
+            place(service),
+            service.app.name(),
+            grouped(service.clients.len() as u64),
+            grouped(service.flows),
+            bytes(service.written),
+            bytes(service.read)
+        )?;
+    }
+    let more = services.len().saturating_sub(SERVICES_SHOWN);
+    if more > 0 {
+        writeln!(out, "  {}", paint.dim(format!("and {} more", grouped(more as u64))))?;
+    }
+    Ok(())
+}
+
+fn place(service: &Service) -> String {
+    let transport = if service.proto == proto::UDP { "/udp" } else { "" };
+    format!("{}{transport}", super::text::end(service.host, service.port))
+}

@@ -1,0 +1,221 @@
+//! What was reached from the internet (`exposure.*`, `access.*`).
+//!
+//! A connection counts only when it was accepted: its SYN came from outside and was answered, or,
+//! where the beginning was not seen, both ends said what a client and a server of a known
+//! application say. Nothing is ever said to be *not* exposed.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+
+use super::address::{Place, place};
+use super::pairs::{Forward, Pairs};
+use super::{end, rules};
+use crate::App;
+use crate::finding::{Finding, Rule, Severity, Sure};
+use crate::flow::Opener;
+use crate::peel::proto;
+use crate::record::FlowRecord;
+
+/// Services remembered that were reached from outside.
+const REACHED_MAX: usize = 16_384;
+/// Clients remembered of one.
+const CLIENTS_MAX: usize = 256;
+/// Frames remembered of one.
+const FRAMES_MAX: usize = 8;
+
+#[derive(Debug)]
+struct Reached {
+    app: App,
+    connections: u64,
+    clients: BTreeSet<IpAddr>,
+    frames: Vec<u64>,
+    first_ns: i64,
+    last_ns: i64,
+}
+
+/// Services that were reached from outside, by address, port and protocol.
+#[derive(Debug, Default)]
+pub(super) struct Exposure {
+    reached: HashMap<(IpAddr, u16, u8), Reached>,
+    /// Not remembered for want of room.
+    overflow: u64,
+}
+
+impl Exposure {
+    pub(super) fn flow(&mut self, flow: &FlowRecord) {
+        if place(flow.src) != Place::Outside || place(flow.dst) != Place::Inside || !accepted(flow)
+        {
+            return;
+        }
+        let key = (flow.dst, flow.dst_port, flow.proto);
+        if self.reached.len() >= REACHED_MAX && !self.reached.contains_key(&key) {
+            self.overflow += 1;
+            return;
+        }
+        let reached = self.reached.entry(key).or_insert_with(|| Reached {
+            app: App::Unknown,
+            connections: 0,
+            clients: BTreeSet::new(),
+            frames: Vec::new(),
+            first_ns: flow.first_ns,
+            last_ns: flow.last_ns,
+        });
+        if reached.app == App::Unknown || severity(flow.app) > severity(reached.app) {
+            // the worst that was seen there, with the frames that show it
+            if flow.app != App::Unknown {
+                reached.frames.clear();
+            }
+            reached.app = flow.app;
+        }
+        reached.connections += 1;
+        reached.first_ns = reached.first_ns.min(flow.first_ns);
+        reached.last_ns = reached.last_ns.max(flow.last_ns);
+        if reached.clients.len() < CLIENTS_MAX {
+            reached.clients.insert(flow.src);
+        }
+        if reached.frames.len() < FRAMES_MAX && flow.app == reached.app {
+            reached.frames.push(flow.first_frame);
+        }
+    }
+
+    pub(super) fn findings(&self, pairs: &Pairs) -> Vec<Finding> {
+        self.reached
+            .iter()
+            .map(|(&(host, port, _), reached)| finding(host, port, reached, pairs))
+            .collect()
+    }
+}
+
+/// Whether a conversation that came from outside was let in.
+fn accepted(flow: &FlowRecord) -> bool {
+    let both = flow.opener_sent.bytes > 0 && flow.answerer_sent.bytes > 0;
+    match (flow.proto, flow.opener) {
+        (proto::TCP, Opener::Syn) => flow.accepted,
+        (proto::TCP | proto::UDP, _) => both && flow.app != App::Unknown && directed(flow.app),
+        _ => false,
+    }
+}
+
+/// Applications whose bytes say which end is the server, whoever was seen first.
+const fn directed(app: App) -> bool {
+    matches!(
+        app,
+        App::Rdp
+            | App::RdpUdp
+            | App::Vnc
+            | App::Ssh
+            | App::Http
+            | App::Tls
+            | App::Smtp
+            | App::Ftp
+            | App::WireGuard
+            | App::OpenVpn
+            | App::L2tp
+            | App::Pptp
+            | App::Tds
+            | App::Firebird
+            | App::Dicom
+            | App::MySql
+    )
+}
+
+/// The rule for an application that was reached from outside, and how bad that is.
+const fn judge(app: App) -> (&'static Rule, Severity) {
+    match app {
+        App::Rdp | App::RdpUdp => (&rules::RDP_FROM_INTERNET, Severity::High),
+        App::Vnc
+        | App::Telnet
+        | App::X11
+        | App::Radmin
+        | App::DameWare
+        | App::PcAnywhere
+        | App::NetSupport
+        | App::Citrix
+        | App::Usbip => (&rules::DESKTOP_FROM_INTERNET, Severity::Critical),
+        App::Smb
+        | App::Firebird
+        | App::Tds
+        | App::MySql
+        | App::PostgreSql
+        | App::Oracle
+        | App::MongoDb
+        | App::Redis
+        | App::Cassandra
+        | App::Memcached
+        | App::FourD
+        | App::Dicom
+        | App::Hl7
+        | App::Nfs
+        | App::Afp
+        | App::Iscsi
+        | App::Nbd
+        | App::Rsync
+        | App::Ldap
+        | App::DceRpc => (&rules::DATA_FROM_INTERNET, Severity::Critical),
+        App::Ssh => (&rules::SHELL_FROM_INTERNET, Severity::Medium),
+        App::Http | App::Tls | App::Quic | App::Websocket => {
+            (&rules::WEB_FROM_INTERNET, Severity::Low)
+        }
+        App::Smtp | App::Imap | App::Pop => (&rules::MAIL_FROM_INTERNET, Severity::Info),
+        App::WireGuard | App::OpenVpn | App::Ike | App::Tailscale | App::SoftEther | App::Sstp => {
+            (&rules::VPN_FROM_INTERNET, Severity::Good)
+        }
+        App::L2tp | App::Pptp => (&rules::WEAK_VPN_FROM_INTERNET, Severity::Medium),
+        _ => (&rules::OTHER_FROM_INTERNET, Severity::Medium),
+    }
+}
+
+const fn severity(app: App) -> u8 {
+    judge(app).1 as u8
+}
+
+fn finding(host: IpAddr, port: u16, reached: &Reached, pairs: &Pairs) -> Finding {
+    let (rule, severity) = judge(reached.app);
+    let frame = reached.frames.first().copied().unwrap_or_default();
+    let mut finding = Finding::new(rule, severity, Sure::Proven, frame, reached.first_ns);
+    finding.last_ns = reached.last_ns;
+    finding.count = reached.connections;
+    finding.port = port;
+    finding.host(host);
+    for &frame in reached.frames.iter().skip(1) {
+        finding.evidence.push(frame);
+    }
+    for &client in &reached.clients {
+        finding.host(client);
+    }
+    let what = if reached.app == App::Unknown { "a service" } else { reached.app.name() };
+    finding.detail = format!(
+        "{what} on {} was reached from {} outside",
+        end(host, port),
+        counted(reached.clients.len())
+    );
+    let forwards = pairs
+        .forwards
+        .iter()
+        .filter(|(forward, _)| forward.inner == host && forward.inner_port == port);
+    for (forward, used) in forwards {
+        let Forward { outer, outer_port, .. } = *forward;
+        finding.detail += &format!(
+            "; {} opens it (seen on both sides of the router, {})",
+            end(outer, outer_port),
+            times(used.count)
+        );
+        finding.host(outer);
+        finding.evidence.extend(used.frames);
+    }
+    finding.evidence.sort_unstable();
+    finding.evidence.dedup();
+    finding
+}
+
+fn counted(clients: usize) -> String {
+    match clients {
+        1 => "1 address".to_owned(),
+        CLIENTS_MAX => format!("{CLIENTS_MAX} addresses or more"),
+        n => format!("{n} addresses"),
+    }
+}
+
+fn times(n: u64) -> String {
+    if n == 1 { "once".to_owned() } else { format!("{n} times") }
+}

@@ -1,0 +1,79 @@
+//! What is learned of a site over all its conversations, and what follows from it.
+
+pub mod address;
+mod exposure;
+mod health;
+pub(crate) mod pairs;
+mod rules;
+mod service;
+
+use std::net::IpAddr;
+
+pub use health::{Health, NatSide};
+pub use pairs::Forward;
+pub use service::Service;
+
+use crate::finding::Finding;
+use crate::peel::Packet;
+use crate::record::FlowRecord;
+
+/// What is known of a site so far. All of it is bounded.
+#[derive(Debug, Default)]
+pub struct Site {
+    pub(crate) pairs: pairs::Pairs,
+    services: service::Services,
+    exposure: exposure::Exposure,
+    health: health::Counts,
+}
+
+impl Site {
+    /// A packet that opens a TCP connection.
+    pub(crate) fn syn(&mut self, packet: &Packet<'_>, time_ns: i64, frame: u64) {
+        self.pairs.syn(packet, time_ns, frame);
+    }
+
+    /// A conversation is over.
+    pub(crate) fn flow(&mut self, flow: &FlowRecord) {
+        self.health.flow(flow);
+        self.services.flow(flow);
+        self.exposure.flow(flow);
+    }
+
+    /// Whether the mirror port shows what the rest relies on.
+    pub fn health(&self) -> Health {
+        self.health.verdict(&self.pairs)
+    }
+
+    /// Services that answered, the one with most clients first.
+    pub fn services(&self) -> Vec<Service> {
+        self.services.list()
+    }
+
+    /// Ports of the router that open one inside, as seen on both of its sides.
+    pub fn forwards(&self) -> Vec<Forward> {
+        let mut forwards: Vec<_> = self.pairs.forwards.keys().copied().collect();
+        forwards.sort();
+        forwards
+    }
+
+    /// All findings, the worst first.
+    pub fn findings(&self) -> Vec<Finding> {
+        let mut findings = self.exposure.findings(&self.pairs);
+        findings.sort_by(|a, b| {
+            b.severity
+                .cmp(&a.severity)
+                .then(a.rule.id.cmp(b.rule.id))
+                .then_with(|| a.hosts.cmp(&b.hosts))
+                .then(a.port.cmp(&b.port))
+        });
+        findings
+    }
+}
+
+/// An address and a port, for people.
+pub(crate) fn end(ip: IpAddr, port: u16) -> String {
+    match ip {
+        IpAddr::V6(ip) => format!("[{ip}]:{port}"),
+        IpAddr::V4(ip) => format!("{ip}:{port}"),
+    }
+}

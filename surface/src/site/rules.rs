@@ -1,0 +1,81 @@
+//! The findings that there can be, in words for the owner of a small network.
+
+use crate::finding::Rule;
+
+pub(super) static RDP_FROM_INTERNET: Rule = Rule {
+    id: "exposure.rdp",
+    title: "Remote desktop is open to the internet",
+    meaning: "Anyone on the internet can knock at this computer's remote desktop, at any hour. Programs try \
+              passwords there day and night; this is how most ransomware comes in. Another port number \
+              does not hide it.",
+    action: "Take the forwarding out of the router today, and let remote users come through a VPN. \
+             Then change the passwords of everyone who may log on there, and look at who has.",
+    refute: "The frames named would have to come from a device of your own that uses a public address.",
+};
+
+pub(super) static DESKTOP_FROM_INTERNET: Rule = Rule {
+    id: "exposure.remote-access",
+    title: "A remote-control service is open to the internet",
+    meaning: "Anyone on the internet can reach a service that controls this computer.",
+    action: "Take the forwarding out of the router, and let remote users come through a VPN.",
+    refute: "The frames named would have to come from a device of your own that uses a public address.",
+};
+
+pub(super) static DATA_FROM_INTERNET: Rule = Rule {
+    id: "exposure.data",
+    title: "A store of data is open to the internet",
+    meaning: "Anyone on the internet can reach a database, file share or medical system of yours directly.",
+    action: "Take the forwarding out of the router today. What must be reached from outside belongs behind \
+             a VPN.",
+    refute: "The frames named would have to come from a device of your own that uses a public address.",
+};
+
+pub(super) static SHELL_FROM_INTERNET: Rule = Rule {
+    id: "exposure.ssh",
+    title: "A command line (SSH) is open to the internet",
+    meaning: "Anyone on the internet can try passwords at this computer's command line.",
+    action: "Allow keys only, no passwords; better, reach it through a VPN.",
+    refute: "The frames named would have to come from a device of your own that uses a public address.",
+};
+
+pub(super) static WEB_FROM_INTERNET: Rule = Rule {
+    id: "exposure.web",
+    title: "A web service is open to the internet",
+    meaning: "Anyone on the internet can reach this web service. That is right for a web site and wrong for \
+              the settings page of a device.",
+    action: "Make sure that you know what it is and who keeps it up to date.",
+    refute: "The frames named would have to come from a device of your own that uses a public address.",
+};
+
+pub(super) static MAIL_FROM_INTERNET: Rule = Rule {
+    id: "exposure.mail",
+    title: "A mail service is open to the internet",
+    meaning: "Anyone on the internet can reach this mail server. To receive mail, that is needed.",
+    action: "Make sure that it is yours and kept up to date.",
+    refute: "The frames named would have to come from a device of your own that uses a public address.",
+};
+
+pub(super) static OTHER_FROM_INTERNET: Rule = Rule {
+    id: "exposure.other",
+    title: "A service inside is open to the internet",
+    meaning: "A connection from the internet was accepted inside. What the service is, its bytes do not say.",
+    action: "Find out what listens there, and take the forwarding out of the router if nobody needs it.",
+    refute: "The frames named would have to come from a device of your own that uses a public address.",
+};
+
+pub(super) static VPN_FROM_INTERNET: Rule = Rule {
+    id: "access.vpn",
+    title: "Remote access arrives through a VPN",
+    meaning: "Somebody comes in from outside by an encrypted tunnel. That is how remote access should be.",
+    action: "Keep its software up to date, and remove the keys of those who have left.",
+    refute: "Nothing here says who may use it.",
+};
+
+pub(super) static WEAK_VPN_FROM_INTERNET: Rule = Rule {
+    id: "access.weak-vpn",
+    title: "Remote access arrives through a weak VPN",
+    meaning: "The tunnel used is one whose protection can be broken (PPTP), or that has none of its own \
+              (L2TP without IPsec).",
+    action: "Replace it by WireGuard, OpenVPN or IKEv2.",
+    refute: "For L2TP: it may run inside IPsec where this mirror does not see it.",
+};
