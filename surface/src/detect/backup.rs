@@ -96,7 +96,7 @@ fn record(said: Said<'_>) -> Result<Option<(&[u8], usize)>, ()> {
         return if bytes.first().is_none_or(|b| b & 0x80 != 0) { Ok(None) } else { Err(()) };
     };
     let length = (mark & 0x7fff_ffff) as usize;
-    if mark >> 31 == 1 && (24..=1 << 22).contains(&length) && length % 4 == 0 {
+    if mark >> 31 == 1 && (24..=1 << 22).contains(&length) && length.is_multiple_of(4) {
         Ok(Some((&bytes[4..], length)))
     } else {
         Err(())
@@ -196,10 +196,8 @@ fn afp(talk: &Talk<'_>) -> Answer {
     let fits = (header(opener, 0), header(answerer, 1));
     match fits {
         // command and request id come back
-        (Fit::Yes, Fit::Yes) => match opener[1..4] == answerer[1..4] {
-            true => Answer::Sure(App::Afp),
-            false => Answer::No,
-        },
+        (Fit::Yes, Fit::Yes) if opener[1..4] == answerer[1..4] => Answer::Sure(App::Afp),
+        (Fit::Yes, Fit::Yes) => Answer::No,
         // a status's reply lies at offsets of its own; few bytes are fixed in the others
         (Fit::Part, Fit::Yes) if talk.service_port != 548 => Answer::More,
         (Fit::Yes, Fit::Part) if talk.service_port != 548 => match opener {

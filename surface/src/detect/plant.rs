@@ -1,6 +1,6 @@
 //! Machines and their keepers: Modbus, DNP3, USB over IP, Zabbix.
 
-use super::fit::{Fit, be16, be32, first, judge, le16, starts, u8_at};
+use super::fit::{Fit, be16, first, judge, le16, starts, u8_at};
 use crate::App;
 use crate::talk::{Answer, Talk, Test};
 
@@ -178,6 +178,5 @@ mod tests {
         assert_eq!(tcp(1502, &[(Answerer, &answer.repeat(3))]), App::Modbus);
         let other = hex("000200000009 01 03 06 022b00000064");
         assert_eq!(tcp(502, &[(Opener, &request), (Answerer, &other)]), App::Unknown);
-        assert_eq!(be32(&request, 2), Some(6));
     }
 }

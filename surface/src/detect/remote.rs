@@ -122,7 +122,7 @@ fn teamviewer(talk: &Talk<'_>) -> Answer {
         let (mut at, mut count) = (0, 0);
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let length = match rest {
-                [0x17] | [0x11] => break,
+                [0x17 | 0x11] => break,
                 [0x17, 0x24, ..] => le16(rest, 3).map(|length| 5 + usize::from(length)),
                 [0x11, 0x30, _, 0, ..] => le32(rest, 4).map(|length| 24 + length as usize),
                 [0x11, 0x30] | [0x11, 0x30, _] => break,
@@ -201,7 +201,7 @@ fn options(bytes: &[u8]) -> Option<usize> {
                 }
                 None => break,
             },
-            [] | [0xff] | [0xff, 0xfb..=0xfe] | [0xff, 0xfa] => break,
+            [] | [0xff] | [0xff, 0xfa..=0xfe] => break,
             _ if count > 0 => break,
             _ => return None,
         };
@@ -394,30 +394,36 @@ fn message(bytes: &[u8]) -> Option<(u32, &[u8])> {
     let (tag, rest) = varint(bytes)?;
     let (length, fields) = varint(rest)?;
     let whole = tag & 7 == 2 && length as usize == fields.len();
-    (whole && walk(fields, |_, _| false).is_some()).then_some((tag >> 3, fields))
+    (whole && are_fields(fields)).then_some((tag >> 3, fields))
 }
 
-/// Goes over fields up to one that is asked for; `None` if they are no Protocol Buffers.
-fn walk<'a>(
-    mut fields: &'a [u8],
-    wanted: impl Fn(u32, &'a [u8]) -> bool,
-) -> Option<Option<&'a [u8]>> {
+/// The next field with bytes, and what follows it; numbers are passed over. The bytes are empty at
+/// the end.
+fn next_field(mut fields: &[u8]) -> Option<(u32, &[u8], &[u8])> {
     while !fields.is_empty() {
         let (tag, rest) = varint(fields)?;
-        fields = match tag & 7 {
-            0 => varint_end(rest)?,
+        match tag & 7 {
+            0 => fields = varint_end(rest)?,
             2 => {
                 let (length, rest) = varint(rest)?;
                 let (data, rest) = rest.split_at_checked(length as usize)?;
-                if wanted(tag >> 3, data) {
-                    return Some(Some(data));
-                }
-                rest
+                return Some((tag >> 3, data, rest));
             }
             _ => return None,
-        };
+        }
     }
-    Some(None)
+    Some((0, fields, fields))
+}
+
+/// Whether these are fields up to the end.
+fn are_fields(mut fields: &[u8]) -> bool {
+    while !fields.is_empty() {
+        match next_field(fields) {
+            Some((_, _, rest)) => fields = rest,
+            None => return false,
+        }
+    }
+    true
 }
 
 /// Behind a number of up to ten bytes.
@@ -426,8 +432,15 @@ fn varint_end(bytes: &[u8]) -> Option<&[u8]> {
     Some(&bytes[at + 1..])
 }
 
-fn field(fields: &[u8], number: u32) -> Option<&[u8]> {
-    walk(fields, |n, _| n == number).flatten()
+fn field(mut fields: &[u8], number: u32) -> Option<&[u8]> {
+    while !fields.is_empty() {
+        let (found, data, rest) = next_field(fields)?;
+        if found == number {
+            return Some(data);
+        }
+        fields = rest;
+    }
+    None
 }
 
 /// Peers are named by nine digits, or by a name that their owner chose.

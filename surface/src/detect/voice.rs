@@ -200,7 +200,7 @@ const STUN_HEADER: usize = 20;
 
 /// A STUN message that fills its datagram; without the cookie (RFC 3489) its attributes must fit.
 fn stun(talk: &Talk<'_>) -> Answer {
-    let end = |said: Said<'_>| first(said, |bytes, wire| stun_message(bytes, wire));
+    let end = |said: Said<'_>| first(said, stun_message);
     match judge(App::Stun, end(talk.opener), end(talk.answerer)) {
         Answer::Sure(app) if end(talk.opener) == Fit::Yes && end(talk.answerer) == Fit::Yes => {
             // the old kind: the transaction comes back
@@ -222,7 +222,7 @@ fn stun_message(bytes: &[u8], wire: usize) -> Fit {
     else {
         return Fit::No;
     };
-    if kind >> 14 != 0 || usize::from(length) + STUN_HEADER != wire || length % 4 != 0 {
+    if kind >> 14 != 0 || usize::from(length) + STUN_HEADER != wire {
         return Fit::No;
     }
     if cookie == STUN_COOKIE {
@@ -251,7 +251,6 @@ fn stun_tcp(talk: &Talk<'_>) -> Answer {
         let bytes = said.bytes();
         match (be16(bytes, 0), be16(bytes, 2), be32(bytes, 4)) {
             (Some(kind), _, _) if kind >> 14 != 0 => Fit::No,
-            (_, Some(length), _) if length % 4 != 0 => Fit::No,
             (_, _, Some(STUN_COOKIE)) => Fit::Only,
             (_, _, Some(_)) => Fit::No,
             _ => Fit::Part,

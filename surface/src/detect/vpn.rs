@@ -41,11 +41,8 @@ fn wireguard(talk: &Talk<'_>) -> Answer {
         }
         [Some(None), _] | [_, Some(None)] => Answer::No,
         // no answer (yet), or only an answer
-        [Some(Some(Wg::Initiation { clean: true })), None]
-        | [None, Some(Some(Wg::Response { clean: true }))]
-        | [Some(Some(Wg::Initiation { clean: true })), Some(Some(Wg::Cookie))] => {
-            Answer::Likely(App::WireGuard)
-        }
+        [Some(Some(Wg::Initiation { clean: true })), None | Some(Some(Wg::Cookie))]
+        | [None, Some(Some(Wg::Response { clean: true }))] => Answer::Likely(App::WireGuard),
         // both ends in the middle of a session, or begun by data that a new handshake follows
         [Some(Some(Wg::Data | Wg::Initiation { clean: true })), Some(Some(_))]
         | [Some(Some(_)), Some(Some(Wg::Data))] => Answer::Likely(App::WireGuard),
@@ -70,7 +67,7 @@ fn wireguard_kind(bytes: &[u8], wire: usize) -> Option<Wg> {
         (2, 92 | 100) => Some(Wg::Response { clean }),
         (3, 64) if clean => Some(Wg::Cookie),
         // a counter that starts at 0 has its high bytes 0 for ever
-        (4, 32..) if clean && wire % 16 == 0 => {
+        (4, 32..) if clean && wire.is_multiple_of(16) => {
             (bytes.get(13..16)? == [0, 0, 0]).then_some(Wg::Data)
         }
         _ => None,
