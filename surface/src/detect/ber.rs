@@ -51,15 +51,6 @@ impl<'a> Reader<'a> {
         need((1..=5).contains(&length))?;
         self.take(length).map(|_| ())
     }
-
-    /// Skips an element of any tag.
-    pub(super) fn ber_skip(&mut self) -> Parsed<u8> {
-        let tag = self.u8()?;
-        need(tag & 0x1f != 0x1f)?;
-        let length = self.ber_length()?;
-        self.take(length)?;
-        Ok(tag)
-    }
 }
 
 /// Reads `content` to its end: what is short there contradicts its length.

@@ -42,8 +42,8 @@ fn dhcpv6(talk: &Talk<'_>) -> Answer {
     judge(App::Dhcpv6, talk, ends, &[546, 547])
 }
 
-/// Type, transaction and options to the end, one of which names the client by a DUID or is what a relay
-/// passes on (RFC 8415 sections 8, 9, 11 and 21).
+/// Type, transaction and options to the end, one of which names the client by a DUID or is what a
+/// relay passes on (RFC 8415 sections 8, 9, 11 and 21).
 fn dhcpv6_message(reader: &mut Reader<'_>, wire: usize, types: &[u8]) -> Parsed {
     let kind = reader.u8()?;
     need(types.contains(&kind))?;

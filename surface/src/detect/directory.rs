@@ -95,7 +95,7 @@ fn ldap_message(reader: &mut Reader<'_>, wire: Option<usize>, asks: bool) -> Par
     // a datagram may hold several: an entry and the result
     need(length >= 5 && wire.is_none_or(|wire| end <= wire))?;
     let id = reader.ber_number(tag::INTEGER)?;
-    need(id <= i32::MAX as u32)?;
+    need(i32::try_from(id).is_ok())?;
     let operation = reader.u8()?;
     need(if asks { is_request(operation) } else { is_response(operation) })?;
     let length = reader.ber_length()?;

@@ -78,6 +78,9 @@ fn mndp(talk: &Talk<'_>) -> Answer {
             *fit = Fit::No;
         }
     }
+    if ends == [Fit::Weak; 2] {
+        return Answer::No;
+    }
     judge(App::Mndp, talk, ends, &[5678])
 }
 

@@ -204,3 +204,98 @@ pub(super) fn contains(bytes: &[u8], what: &[u8]) -> bool {
 pub(super) fn begins_ignoring_case(bytes: &[u8], what: &[u8]) -> bool {
     bytes.get(..what.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(what))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{
+        Result as Outcome, dhcp, directory, discovery, dns, gateway, management, medical,
+        messaging, printing, run, sql, store, time, windows,
+    };
+    use crate::talk::{Cut, Said, Talk, Test};
+
+    const ROUNDS: u32 = 40_000;
+
+    /// Numbers of a fixed sequence (xorshift64*), so that a failure comes again.
+    struct Numbers(u64);
+
+    impl Numbers {
+        fn next(&mut self) -> u64 {
+            self.0 ^= self.0 >> 12;
+            self.0 ^= self.0 << 25;
+            self.0 ^= self.0 >> 27;
+            self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+        }
+
+        /// Bytes of one kind: any, mostly zero, small, or letters.
+        fn bytes(&mut self, kind: u64) -> Vec<u8> {
+            let length = self.next() % 200;
+            let byte = |n: u64| match kind {
+                0 => n as u8,
+                1 => (n as u8) * u8::from(n >> 8 & 7 == 0),
+                2 => (n % 32) as u8,
+                _ => b' ' + (n % 95) as u8,
+            };
+            (0..length).map(|_| byte(self.next() >> 16)).collect()
+        }
+    }
+
+    /// What the tests of these families make of noise.
+    fn found(tcp: &[&[Test]], udp: &[&[Test]], kinds: &[u64], rounds: u32) -> Vec<String> {
+        let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+        let mut found = Vec::new();
+        for round in 0..rounds {
+            let kind = kinds[round as usize % kinds.len()];
+            let (asks, tells) = (numbers.bytes(kind), numbers.bytes(kind));
+            let cut = |bytes: &[u8]| [Cut { end: bytes.len() as u16, wire: bytes.len() as u16 }];
+            let cuts = [cut(&asks), cut(&tells)];
+            for (tests, cuts) in [(tcp, [&[][..], &[]]), (udp, [&cuts[0][..], &cuts[1]])] {
+                for both in [true, false] {
+                    let tells = if both { &tells[..] } else { &[] };
+                    let talk = Talk {
+                        opener: Said::new(&asks, cuts[0], true),
+                        answerer: Said::new(tells, if both { cuts[1] } else { &[] }, true),
+                        opener_port: 50_000,
+                        service_port: 50_001,
+                        answerer_first: false,
+                        last: true,
+                    };
+                    if let Outcome::Sure(app) | Outcome::Likely(app) = run(tests, &mut 0, &talk) {
+                        let begin =
+                            |bytes: &[u8]| format!("{:02x?}", &bytes[..bytes.len().min(24)]);
+                        found.push(format!("{app}: {} {}", begin(&asks), begin(tells)));
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn noise_is_nothing() {
+        let tcp = [
+            dns::TCP,
+            management::TCP,
+            directory::TCP,
+            windows::TCP,
+            sql::TCP,
+            store::TCP,
+            medical::TCP,
+            messaging::TCP,
+            printing::TCP,
+        ];
+        let udp = [
+            dns::UDP,
+            discovery::UDP,
+            dhcp::UDP,
+            time::UDP,
+            management::UDP,
+            gateway::UDP,
+            directory::UDP,
+            windows::UDP,
+            sql::UDP,
+            store::UDP,
+        ];
+        let found = found(&tcp, &udp, &[0, 1, 2, 3], ROUNDS);
+        assert!(found.is_empty(), "{}: {found:#?}", found.len());
+    }
+}

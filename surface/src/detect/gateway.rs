@@ -8,8 +8,8 @@ pub(super) const UDP: &[Test] = &[pcp, nat_pmp];
 
 const PORT: u16 = 5351;
 
-/// A request of NAT-PMP is a few small numbers: it counts on its port, or with an answer that has the
-/// same inner port (sections 3.2 and 3.3).
+/// A request of NAT-PMP is a few small numbers: it counts on its port, or with an answer that has
+/// the same inner port (sections 3.2 and 3.3).
 fn nat_pmp(talk: &Talk<'_>) -> Answer {
     let opener = first(&talk.opener, |reader, wire| {
         need(reader.u8()? == 0)?;

@@ -49,7 +49,8 @@ fn snmp_message(reader: &mut Reader<'_>, wire: usize, pdus: &[u8]) -> Parsed {
     Ok(Fit::Alone)
 }
 
-/// Identifier, largest size, flags, security model; then the model's parameters (RFC 3412 section 6).
+/// Identifier, largest size, flags, security model; then the model's parameters (RFC 3412 section
+/// 6).
 fn snmp_v3(reader: &mut Reader<'_>, pdus: &[u8]) -> Parsed {
     let header = reader.ber(tag::SEQUENCE)?;
     let flags = inside(header, |reader| {
@@ -79,7 +80,8 @@ fn syslog(talk: &Talk<'_>) -> Answer {
     judge(App::Syslog, talk, [opener, answerer], &[514])
 }
 
-/// `<priority>`, then a version and a time, or a month and a day, or anything (RFC 3164 section 4.3.3).
+/// `<priority>`, then a version and a time, or a month and a day, or anything (RFC 3164 section
+/// 4.3.3).
 fn syslog_line(reader: &mut Reader<'_>) -> Parsed {
     reader.literal(b"<")?;
     let digits = reader.until(b'>', 4)?;
@@ -119,8 +121,8 @@ fn syslog_stream(talk: &Talk<'_>) -> Answer {
     judge(App::Syslog, talk, [opener, answerer], &[514, 601, 1514])
 }
 
-/// A request goes to port 69 and is answered from another port, so that the file travels in a conversation
-/// of its own: it is known by its numbers.
+/// A request goes to port 69 and is answered from another port, so that the file travels in a
+/// conversation of its own: it is known by its numbers.
 fn tftp(talk: &Talk<'_>) -> Answer {
     let opener = first(&talk.opener, tftp_request);
     if opener != Fit::No && opener != Fit::Short {
@@ -128,8 +130,11 @@ fn tftp(talk: &Talk<'_>) -> Answer {
         return judge(App::Tftp, talk, [opener, Fit::Short], &[69]);
     }
     let ends = [&talk.opener, &talk.answerer].map(tftp_blocks);
-    if ends == [Fit::Weak, Fit::Weak] {
-        return Answer::Sure(App::Tftp);
+    if ends == [Fit::Weak; 2] {
+        // one sends, the other acknowledges
+        let kind = |said: &Said<'_>| said.bytes().get(1).copied();
+        let differ = kind(&talk.opener) != kind(&talk.answerer);
+        return if differ { Answer::Sure(App::Tftp) } else { Answer::No };
     }
     judge(App::Tftp, talk, ends, &[69])
 }
@@ -156,7 +161,8 @@ fn tftp_options(reader: &mut Reader<'_>, wire: usize) -> Parsed<usize> {
     Ok(count)
 }
 
-/// One end sends blocks that count up by one, all but the last of one size; the other acknowledges them.
+/// One end sends blocks that count up by one, all but the last of one size; the other acknowledges
+/// them.
 fn tftp_blocks(said: &Said<'_>) -> Fit {
     let (mut fit, mut previous) = (Fit::Short, None);
     for (bytes, wire) in said.datagrams() {
@@ -182,7 +188,13 @@ fn tftp_blocks(said: &Said<'_>) -> Fit {
                 previous = Some((kind, number, wire));
             }
             // an error ends it: a code and a text
-            (5, 5..) if number <= 8 && bytes.last() == Some(&0) => fit = fit.max(Fit::Weak),
+            (5, 6..) if number <= 8 => {
+                let text = bytes.get(4..).and_then(|text| text.strip_suffix(&[0]));
+                if !text.is_some_and(|text| !text.is_empty() && is_text(text)) {
+                    return Fit::No;
+                }
+                fit = fit.max(Fit::Good);
+            }
             (6, _) => {
                 let mut reader = Reader::new(bytes);
                 let options = reader.take(2).and_then(|_| tftp_options(&mut reader, wire));
@@ -197,8 +209,8 @@ fn tftp_blocks(said: &Said<'_>) -> Fit {
     fit
 }
 
-/// RMCP (ASF 2.0 section 3.2.4.2): version 6, 0, sequence, class. IPMI's session header follows, with
-/// the length of its message (IPMI 2.0 section 13.6), or ASF's enterprise number.
+/// RMCP (ASF 2.0 section 3.2.4.2): version 6, 0, sequence, class. IPMI's session header follows,
+/// with the length of its message (IPMI 2.0 section 13.6), or ASF's enterprise number.
 fn ipmi(talk: &Talk<'_>) -> Answer {
     let parse = |reader: &mut Reader<'_>, wire: usize| {
         reader.literal(&[6, 0])?;
@@ -232,8 +244,8 @@ fn ipmi(talk: &Talk<'_>) -> Answer {
     judge(App::Ipmi, talk, ends, &[623, 664])
 }
 
-/// The preamble for DTLS (RFC 5415 section 4.2) with a record behind it, or a clear control header with a
-/// message type of section 4.5.1.1.
+/// The preamble for DTLS (RFC 5415 section 4.2) with a record behind it, or a clear control header
+/// with a message type of section 4.5.1.1.
 fn capwap(talk: &Talk<'_>) -> Answer {
     let parse = |reader: &mut Reader<'_>, wire: usize| {
         let preamble = reader.u8()?;
@@ -254,7 +266,18 @@ fn capwap(talk: &Talk<'_>) -> Answer {
         let length = usize::from(reader.be16()?);
         need(reader.u8()? == 0)?;
         // whether the length counts itself and the flags is read both ways
-        need((length..=length + 3).contains(&(wire.saturating_sub(words * 4 + 5))))?;
+        let left = wire.saturating_sub(words * 4 + 5);
+        need(length > 3 && (length..=length + 3).contains(&left))?;
+        // elements to the end (section 4.6)
+        for _ in 0..64 {
+            if reader.at() >= wire {
+                break;
+            }
+            need((1..=2048).contains(&reader.be16()?))?;
+            let size = usize::from(reader.be16()?);
+            reader.take(size)?;
+        }
+        need(reader.at() == wire)?;
         Ok(Fit::Good)
     };
     let ends = [first(&talk.opener, parse), first(&talk.answerer, parse)];

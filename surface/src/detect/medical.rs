@@ -1,5 +1,5 @@
-//! Medicine: DICOM's upper layer (PS3.8 section 9.3) and HL7 version 2 in its minimal lower layer (HL7 v2
-//! Implementation Guide, Transport Specification: MLLP).
+//! Medicine: DICOM's upper layer (PS3.8 section 9.3) and HL7 version 2 in its minimal lower layer
+//! (HL7 v2 Implementation Guide, Transport Specification: MLLP).
 
 use super::ends::{Fit, Parsed, Reader, Stop, contains, judge, need, stream};
 use crate::App;
@@ -15,8 +15,8 @@ fn dicom_pdu(reader: &mut Reader<'_>) -> Parsed<(u8, u32)> {
     Ok((kind, reader.be32()?))
 }
 
-/// Both titles, padded with spaces, and items; the first is the application context (PS3.8 tables 9-11 and
-/// 9-17).
+/// Both titles, padded with spaces, and items; the first is the application context (PS3.8 tables
+/// 9-11 and 9-17).
 fn dicom_associate(reader: &mut Reader<'_>, length: u32) -> Parsed {
     need((68..=1 << 20).contains(&length))?;
     // a bit for each version, of which there is one; reserved
@@ -35,11 +35,11 @@ fn dicom_associate(reader: &mut Reader<'_>, length: u32) -> Parsed {
     Ok(Fit::Alone)
 }
 
-/// Data: a value with its length, an odd context and two bits of control (PS3.8 table 9-22).
+/// Data: one value with its length, an odd context and two bits of control (PS3.8 table 9-22).
 fn dicom_data(reader: &mut Reader<'_>, length: u32) -> Parsed {
     need(length >= 6)?;
     let value = reader.be32()?;
-    need((2..=length - 4).contains(&value))?;
+    need(value == length - 4 && value < 1 << 24)?;
     need(reader.u8()? & 1 == 1 && reader.u8()? <= 3)?;
     Ok(Fit::Weak)
 }
@@ -71,8 +71,8 @@ fn dicom(talk: &Talk<'_>) -> Answer {
     judge(App::Dicom, talk, [opener, answerer], &[104, 4242, 11112])
 }
 
-/// `0B`, then a segment that begins a message, a batch or a file. The field separator is whatever stands
-/// behind its name; it comes again behind the encoding characters.
+/// `0B`, then a segment that begins a message, a batch or a file. The field separator is whatever
+/// stands behind its name; it comes again behind the encoding characters.
 fn hl7_message(reader: &mut Reader<'_>) -> Parsed {
     let framed = reader.peek() == Some(0x0b);
     if framed {

@@ -1,5 +1,5 @@
-//! Messages between people and between machines: IRC (RFC 2812), XMPP (RFC 6120), MQTT (OASIS), AMQP,
-//! NNTP (RFC 3977), AJP (Apache Tomcat's connector), and whois (RFC 3912).
+//! Messages between people and between machines: IRC (RFC 2812), XMPP (RFC 6120), MQTT (OASIS),
+//! AMQP, NNTP (RFC 3977), AJP (Apache Tomcat's connector), and whois (RFC 3912).
 
 use super::ends::{
     Fit, Parsed, Reader, Stop, begins_ignoring_case, contains, is_text, judge, need, stream,
@@ -21,7 +21,8 @@ fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     line.split(|&byte| byte == b' ').filter(|word| !word.is_empty())
 }
 
-/// A client gives its names, or asks what the server can do. `USER` and `PASS` alone are FTP's and POP's too.
+/// A client gives its names, or asks what the server can do. `USER` and `PASS` alone are FTP's and
+/// POP's too.
 fn irc_asks(reader: &mut Reader<'_>) -> Parsed {
     for _ in 0..4 {
         let line = line(reader)?;
@@ -136,8 +137,8 @@ fn mqtt(talk: &Talk<'_>) -> Answer {
     judge(App::Mqtt, talk, [opener, answerer], &[1883])
 }
 
-/// The header of the protocol with its version, from either end; or a first method of 0-9-1, which is
-/// the start of a connection (AMQP 0-9-1 section 4.2, 1.0 section 2.2).
+/// The header of the protocol with its version, from either end; or a first method of 0-9-1, which
+/// is the start of a connection (AMQP 0-9-1 section 4.2, 1.0 section 2.2).
 fn amqp(talk: &Talk<'_>) -> Answer {
     let header = |reader: &mut Reader<'_>| {
         reader.literal(b"AMQP")?;
@@ -236,8 +237,8 @@ fn ajp(talk: &Talk<'_>) -> Answer {
     judge(App::Ajp, talk, [opener, answerer], &[8009])
 }
 
-/// One line of a name or an address, and a text with the fields that registries use. A line alone is nothing
-/// but on its port.
+/// One line of a name or an address, and a text with the fields that registries use. A line alone
+/// is nothing but on its port.
 fn whois(talk: &Talk<'_>) -> Answer {
     let opener = stream(&talk.opener, |reader| {
         let line = line(reader)?;

@@ -1,5 +1,5 @@
-//! Printing: jobs sent as they are ("JetDirect", HP's Printer Job Language Technical Reference), and the line
-//! printer daemon (RFC 1179).
+//! Printing: jobs sent as they are ("JetDirect", HP's Printer Job Language Technical Reference),
+//! and the line printer daemon (RFC 1179).
 
 use super::ends::{Fit, Parsed, Reader, Stop, is_text, judge, need, stream};
 use crate::App;
@@ -28,7 +28,8 @@ fn raw(talk: &Talk<'_>) -> Answer {
     judge(App::Printer, talk, [opener, answerer], &[9100, 9101, 9102])
 }
 
-/// A command, a queue, and for a job the files that follow with their sizes (RFC 1179 sections 5 and 6).
+/// A command, a queue, and for a job the files that follow with their sizes (RFC 1179 sections 5
+/// and 6).
 fn line_printer_asks(reader: &mut Reader<'_>) -> Parsed {
     let command = reader.u8()?;
     need((1..=5).contains(&command))?;

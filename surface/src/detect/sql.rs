@@ -8,7 +8,8 @@ use crate::talk::{Answer, Talk, Test};
 pub(super) const TCP: &[Test] = &[tds, firebird, mysql, postgresql, oracle, four_d];
 pub(super) const UDP: &[Test] = &[ssrp];
 
-/// The header of a packet (MS-TDS section 2.2.3.1): its type, and what it carries as far as it is there.
+/// The header of a packet (MS-TDS section 2.2.3.1): its type, and what it carries as far as it is
+/// there.
 fn tds_packet<'a>(reader: &mut Reader<'a>) -> Parsed<(u8, usize, &'a [u8])> {
     let kind = reader.u8()?;
     // query, RPC, reply, attention, bulk, transaction, login, SSPI, prelogin
@@ -23,8 +24,8 @@ fn tds_packet<'a>(reader: &mut Reader<'a>) -> Parsed<(u8, usize, &'a [u8])> {
     Ok((kind, length - 8, rest.get(..length - 8).unwrap_or(rest)))
 }
 
-/// Options of a prelogin message (section 2.2.6.5): token, offset and length of each, up to `FF`. The first
-/// is the version, and its data stand right behind the list.
+/// Options of a prelogin message (section 2.2.6.5): token, offset and length of each, up to `FF`.
+/// The first is the version, and its data stand right behind the list.
 fn prelogin(body: &[u8], length: usize) -> Parsed {
     let mut reader = Reader::new(body);
     let (mut behind, mut count) = (usize::MAX, 0);
@@ -58,7 +59,7 @@ fn tds_asks(reader: &mut Reader<'_>) -> Parsed {
             // LOGIN7: its own length, version 7.x (section 2.2.6.4)
             let mut reader = Reader::new(body);
             let own = reader.le32()? as usize;
-            need(own <= 1 << 17 && own >= 86 && (own == length || length > 500))?;
+            need((86..=1 << 17).contains(&own) && (own == length || length > 500))?;
             need((0x70..=0x74).contains(&(reader.le32()? >> 24)))?;
             Ok(Fit::Alone)
         }
@@ -72,15 +73,17 @@ fn tds_asks(reader: &mut Reader<'_>) -> Parsed {
                     need((1..=3).contains(&reader.le16()?))?;
                     return Ok(Fit::Good);
                 }
-                // before version 7.2: text, behind its length if it is a procedure's name
-                _ if kind == 3 => body.get(2..),
-                _ => Some(body),
+                // before version 7.2: text, or a procedure's name behind its length
+                _ => body,
             };
-            let wide = wide.unwrap_or_default();
-            if wide.len() < 16.min(length - 2) {
-                return Err(Stop::Short);
-            }
-            need(kind != 14 && is_wide_text(wide) && length >= 10)?;
+            let (wide, least) = match (kind, wide) {
+                (3, [low, 0, name @ ..]) => (name, usize::from(*low) * 2),
+                (1, text) => (text, 16),
+                _ => return Err(Stop::No),
+            };
+            let least = least.min(32).min(length.saturating_sub(2));
+            need(least >= 8)?;
+            need(is_wide_text(wide.get(..least).ok_or(Stop::Short)?))?;
             Ok(Fit::Good)
         }
         _ => Err(Stop::No),
@@ -107,8 +110,8 @@ fn tds(talk: &Talk<'_>) -> Answer {
     judge(App::Tds, talk, ends, &[1433])
 }
 
-/// Asking what instances there are is one byte, or a name (MC-SQLR section 2.2); the answer is a text
-/// behind its length.
+/// Asking what instances there are is one byte, or a name (MC-SQLR section 2.2); the answer is a
+/// text behind its length.
 fn ssrp(talk: &Talk<'_>) -> Answer {
     let opener = first(&talk.opener, |reader, wire| {
         match reader.u8()? {
@@ -141,9 +144,9 @@ fn ssrp(talk: &Talk<'_>) -> Answer {
     judge(App::Ssrp, talk, [opener, answerer], &[1434])
 }
 
-/// `op_connect` for an operation, the version of the connection's block, the client's architecture, the
-/// database, and how many protocol versions follow (Firebird's `remote/protocol.h`). Strings are padded to
-/// four bytes.
+/// `op_connect` for an operation, the version of the connection's block, the client's architecture,
+/// the database, and how many protocol versions follow (Firebird's `remote/protocol.h`). Strings
+/// are padded to four bytes.
 fn firebird_asks(reader: &mut Reader<'_>) -> Parsed {
     reader.literal(&[0, 0, 0, 1])?;
     // attach, create, attach to the service manager
@@ -158,8 +161,8 @@ fn firebird_asks(reader: &mut Reader<'_>) -> Parsed {
     Ok(Fit::Alone)
 }
 
-/// Accept (with data, on a condition): version, architecture, type. Or reject, or an answer to what an old
-/// server does not know.
+/// Accept (with data, on a condition): version, architecture, type. Or reject, or an answer to what
+/// an old server does not know.
 fn firebird_tells(reader: &mut Reader<'_>) -> Parsed {
     match reader.be32()? {
         3 | 94 | 98 => {}
@@ -183,8 +186,8 @@ fn firebird(talk: &Talk<'_>) -> Answer {
     judge(App::Firebird, talk, ends, &[3050])
 }
 
-/// A packet's length in three bytes and its number in the exchange (MySQL internals manual, "Protocol
-/// basics").
+/// A packet's length in three bytes and its number in the exchange (MySQL internals manual,
+/// "Protocol basics").
 fn mysql_packet(reader: &mut Reader<'_>, number: u8) -> Parsed<usize> {
     let [low, middle, high] = [reader.u8()?, reader.u8()?, reader.u8()?].map(usize::from);
     need(high == 0 && reader.u8()? == number)?;
@@ -230,7 +233,8 @@ fn mysql(talk: &Talk<'_>) -> Answer {
     judge(App::MySql, talk, ends, &[3306])
 }
 
-/// Length, and a code or a version (PostgreSQL documentation, "Message formats"): TLS, GSS, cancel, start.
+/// Length, and a code or a version (PostgreSQL documentation, "Message formats"): TLS, GSS, cancel,
+/// start.
 fn postgresql_asks(reader: &mut Reader<'_>) -> Parsed {
     let length = reader.be32()?;
     need((8..=10_000).contains(&length))?;
@@ -240,7 +244,7 @@ fn postgresql_asks(reader: &mut Reader<'_>) -> Parsed {
         0x0003_0000..=0x0003_0002 => {
             let name = reader.until(0, 64)?;
             need(
-                !name.is_empty()
+                name.len() >= 2
                     && name
                         .iter()
                         .all(|&byte| byte == b'_' || byte == b'.' || byte.is_ascii_alphanumeric()),
@@ -263,7 +267,15 @@ fn postgresql_tells(reader: &mut Reader<'_>) -> Parsed {
     }
     match reader.u8()? {
         b'R' => {
-            need((8..=2000).contains(&reader.be32()?) && reader.be32()? <= 12)?;
+            let (length, kind) = (reader.be32()?, reader.be32()?);
+            need(match kind {
+                // done, passwords, SCM, GSS, SSPI; MD5 has four bytes of salt
+                0 | 2 | 3 | 6 | 7 | 9 => length == 8,
+                5 => length == 12,
+                // GSS data, SASL and its continuation
+                8 | 10..=12 => (9..=4000).contains(&length),
+                _ => false,
+            })?;
             Ok(Fit::Good)
         }
         b'E' => {
@@ -283,7 +295,8 @@ fn postgresql(talk: &Talk<'_>) -> Answer {
     judge(App::PostgreSql, talk, ends, &[5432])
 }
 
-/// Oracle's transparent network substrate, as Wireshark's `packet-tns.c` has it: length, checksum, type.
+/// Oracle's transparent network substrate, as Wireshark's `packet-tns.c` has it: length, checksum,
+/// type.
 fn tns(reader: &mut Reader<'_>) -> Parsed<(usize, u8)> {
     let length = usize::from(reader.be16()?);
     need(length >= 8)?;
@@ -302,7 +315,8 @@ fn oracle_asks(reader: &mut Reader<'_>) -> Parsed {
     need(kind == 1 && length >= 34)?;
     let (version, oldest) = (reader.be16()?, reader.be16()?);
     need(TNS_VERSIONS.contains(&version) && oldest <= version)?;
-    // options, sizes of the units, characteristics, turn-around, the number one in the sender's order
+    // options, sizes of the units, characteristics, turn-around, the number one in the sender's
+    // order
     reader.take(10)?;
     need(matches!(reader.be16()?, 0x0001 | 0x0100))?;
     let (size, offset) = (usize::from(reader.be16()?), usize::from(reader.be16()?));
@@ -343,8 +357,8 @@ fn oracle(talk: &Talk<'_>) -> Answer {
 }
 
 /// 4D publishes no format of its messages, so that the port is all there is: 19812 to 19814
-/// (developer.4d.com, "Client-server page"), both ends heard, not in text, TLS or HTTP, and nothing else
-/// recognised until the end. Only ever likely.
+/// (developer.4d.com, "Client-server page"), both ends heard, not in text, TLS or HTTP, and nothing
+/// else recognised until the end. Only ever likely.
 fn four_d(talk: &Talk<'_>) -> Answer {
     let (asks, tells) = (talk.opener.bytes(), talk.answerer.bytes());
     if !(19_812..=19_814).contains(&talk.service_port) {

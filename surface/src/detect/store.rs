@@ -7,8 +7,8 @@ use crate::talk::{Answer, Talk, Test};
 pub(super) const TCP: &[Test] = &[mongodb, redis, cassandra, memcached];
 pub(super) const UDP: &[Test] = &[memcached_datagrams];
 
-/// Length, number, number answered, operation (MongoDB documentation, "Wire protocol"); then what the
-/// operation begins with.
+/// Length, number, number answered, operation (MongoDB documentation, "Wire protocol"); then what
+/// the operation begins with.
 fn mongodb_message(reader: &mut Reader<'_>, asks: bool) -> Parsed {
     let length = reader.le32()?;
     need((21..=48_000_000).contains(&length))?;
@@ -64,7 +64,7 @@ fn redis_asks(reader: &mut Reader<'_>) -> Parsed {
         let length = reader.digits(b'\r', 4)?;
         need((1..=64).contains(&length))?;
         reader.literal(b"\n")?;
-        need(reader.take(length)?.iter().all(|byte| byte.is_ascii_graphic()))?;
+        need(reader.take(length)?.iter().all(u8::is_ascii_graphic))?;
         reader.literal(b"\r\n")?;
         return Ok(Fit::Alone);
     }
@@ -92,7 +92,7 @@ fn redis_tells(reader: &mut Reader<'_>) -> Parsed {
         b'+' | b'-' | b'%' => {
             let line = reader.until(b'\n', 512)?;
             need(line.ends_with(b"\r") && is_text(line))?;
-            let word = line.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
+            let word = line.split(u8::is_ascii_whitespace).next().unwrap_or_default();
             Ok(match (kind, word) {
                 (b'+', b"PONG")
                 | (b'-', b"NOAUTH" | b"DENIED" | b"WRONGPASS" | b"MOVED" | b"MISCONF") => Fit::Good,
@@ -129,30 +129,36 @@ fn cql(reader: &mut Reader<'_>, asks: bool) -> Parsed {
         }
         (true, 1) => {
             need((1..=16).contains(&reader.be16()?))?;
-            let size = usize::from(reader.be16()?);
-            let name = reader.take(size.min(32))?;
-            need(name.iter().all(|&byte| byte == b'_' || byte.is_ascii_uppercase()))?;
+            cql_name(reader)?;
             Ok(Fit::Alone)
         }
         // error, ready, authenticate, supported
         (false, 0) => {
-            need(reader.be32()? <= 0x2600 && usize::from(reader.be16()?) + 6 <= length as usize)?;
+            let (code, size) = (reader.be32()?, usize::from(reader.be16()?));
+            need(code <= 0x2600 && size > 0 && size + 6 <= length as usize)?;
+            need(is_text(reader.take(size.min(16))?))?;
             Ok(Fit::Good)
         }
         (false, 2) => need(length == 0).map(|()| Fit::Weak),
         (false, 3) => {
-            need(u32::from(reader.be16()?) + 2 == length)?;
+            need(length > 2 && u32::from(reader.be16()?) + 2 == length)?;
+            need(reader.u8()?.is_ascii_alphabetic())?;
             Ok(Fit::Good)
         }
         (false, 6) => {
             need((1..=16).contains(&reader.be16()?))?;
-            let size = usize::from(reader.be16()?);
-            let name = reader.take(size.min(32))?;
-            need(name.iter().all(|&byte| byte == b'_' || byte.is_ascii_uppercase()))?;
+            cql_name(reader)?;
             Ok(Fit::Good)
         }
         _ => Err(Stop::No),
     }
+}
+
+/// A key such as `CQL_VERSION`.
+fn cql_name(reader: &mut Reader<'_>) -> Parsed<()> {
+    let size = usize::from(reader.be16()?);
+    need((3..=32).contains(&size))?;
+    need(reader.take(size)?.iter().all(|&byte| byte == b'_' || byte.is_ascii_uppercase()))
 }
 
 fn cassandra(talk: &Talk<'_>) -> Answer {
@@ -174,7 +180,7 @@ fn memcached_asks(reader: &mut Reader<'_>) -> Parsed {
     }
     let line = reader.until(b'\n', 300)?;
     need(line.ends_with(b"\r") && is_text(line))?;
-    let words = || line.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty());
+    let words = || line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let number = |at| {
         let word: Option<&[u8]> = words().nth(at);
         word.is_some_and(|word| word.iter().all(u8::is_ascii_digit))
@@ -199,7 +205,7 @@ fn memcached_tells(reader: &mut Reader<'_>) -> Parsed {
     }
     let line = reader.until(b'\n', 512)?;
     need(line.ends_with(b"\r") && is_text(line))?;
-    let mut words = line.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty());
+    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     Ok(match (words.next().unwrap_or_default(), words.count()) {
         (b"STAT", 1..) | (b"VALUE", 3..=4) => Fit::Good,
         (b"STORED" | b"NOT_STORED" | b"END", 0) | (b"VERSION", 1..) => Fit::Weak,
@@ -207,17 +213,41 @@ fn memcached_tells(reader: &mut Reader<'_>) -> Parsed {
     })
 }
 
-/// Magic, operation, lengths of key and extras, type, partition or status, length of all.
+/// Magic, operation, lengths of key and extras, type, partition or status, length of all. Each
+/// operation has extras of one length, and a key or none.
 fn memcached_binary(reader: &mut Reader<'_>, magic: u8) -> Parsed {
     reader.literal(&[magic])?;
-    need(reader.u8()? <= 0x41)?;
+    let operation = reader.u8()?;
     let (key, extras) = (u32::from(reader.be16()?), u32::from(reader.u8()?));
-    need(key <= 250 && extras <= 20 && reader.u8()? == 0)?;
+    need(key <= 250 && reader.u8()? == 0)?;
     let status = reader.be16()?;
-    need(magic == 0x80 || status <= 0x90)?;
     let body = reader.be32()?;
     need(key + extras <= body && body <= 1 << 25)?;
     reader.take(12)?;
+    if magic == 0x81 {
+        // an error has a text, what was asked for has flags
+        need(status <= 6 || matches!(status, 0x20 | 0x21 | 0x81..=0x86))?;
+        let gets = status == 0 && matches!(operation, 0 | 9 | 0x0c | 0x0d);
+        need(operation <= 0x22 && extras == if gets { 4 } else { 0 })?;
+        need(status == 0 || body > 0)?;
+        return Ok(if body > 0 { Fit::Good } else { Fit::Weak });
+    }
+    let (keyed, own) = match operation {
+        // get, delete
+        0 | 4 | 9 | 0x0c | 0x0d | 0x14 => (true, body == key),
+        // set, add, replace
+        1..=3 | 0x11..=0x13 => (true, extras == 8),
+        // count up and down
+        5 | 6 | 0x15 | 0x16 => (true, extras == 20 && body == key + 20),
+        // append, prepend; authenticate
+        0x0e | 0x0f | 0x19 | 0x1a | 0x21 | 0x22 => (true, extras == 0),
+        // quit, flush, nothing, version, statistics, mechanisms
+        7 | 0x0a | 0x0b | 0x17 | 0x20 => (false, body == 0),
+        8 | 0x18 => (false, body == extras && matches!(extras, 0 | 4)),
+        0x10 => (key > 0, body == key),
+        _ => return Err(Stop::No),
+    };
+    need(own && keyed == (key > 0) && status == 0)?;
     Ok(Fit::Good)
 }
 
@@ -233,14 +263,17 @@ fn memcached_datagrams(talk: &Talk<'_>) -> Answer {
         let (place, count) = (reader.be16()?, reader.be16()?);
         need(place < count && reader.be16()? == 0)
     };
-    // ASCII behind eight bytes, of which four are known
+    // text behind eight bytes, of which four are known
     let lift = |fit: Fit| if fit == Fit::Weak { Fit::Good } else { fit };
+    let text = |reader: &Reader<'_>| need(reader.peek().is_some_and(|byte| byte < 0x80));
     let opener = first(&talk.opener, |reader, _| {
         head(reader)?;
+        text(reader)?;
         memcached_asks(reader).map(lift)
     });
     let answerer = first(&talk.answerer, |reader, _| {
         head(reader)?;
+        text(reader)?;
         memcached_tells(reader).map(lift)
     });
     judge(App::Memcached, talk, [opener, answerer], &[11211])
@@ -279,8 +312,8 @@ mod tests {
         assert_eq!(tcp(6379, &[(Answerer, b"-NOAUTH Authentication required.\r\n")]), App::Redis);
         assert_eq!(tcp(6379, &[(Opener, b"PING\r\n"), (Answerer, b"+PONG\r\n")]), App::Redis);
         // what mail servers say
-        assert_eq!(tcp_path(2299, &[(Answerer, b"* OK ready\r\n")]).contains(&App::Redis), false);
-        assert_eq!(tcp_path(6379, &[(Answerer, b"+OK ready\r\n")]).contains(&App::Redis), false);
+        assert!(!tcp_path(2299, &[(Answerer, b"* OK ready\r\n")]).contains(&App::Redis));
+        assert!(!tcp_path(6379, &[(Answerer, b"+OK ready\r\n")]).contains(&App::Redis));
     }
 
     #[test]

@@ -20,6 +20,9 @@ fn ntp(talk: &Talk<'_>) -> Answer {
     {
         // the client's transmit timestamp comes back as the server's origin
         ends = ends.map(|fit| if fit == Fit::Weak { Fit::Good } else { fit });
+    } else if ends == [Fit::Weak; 2] {
+        // small numbers on both sides are no more than on one
+        ends[1] = Fit::Short;
     }
     judge(App::Ntp, talk, ends, &[PORT])
 }
@@ -34,20 +37,20 @@ fn message(reader: &mut Reader<'_>, wire: usize, answers: bool) -> Parsed {
     let (version, mode) = (first >> 3 & 7, first & 7);
     need((1..=4).contains(&version))?;
     match mode {
-        6 => control(reader, wire, answers),
+        6 if first & 0xc0 == 0 => control(reader, wire, answers),
         7 => private(reader, wire, first & 0x80 != 0, answers),
         // symmetric and broadcast come from anyone
-        1 | 2 | 5 => time(reader, wire),
-        3 if !answers => time(reader, wire),
-        4 if answers => time(reader, wire),
+        1 | 2 | 5 => time(reader, wire, false),
+        3 if !answers => time(reader, wire, true),
+        4 if answers => time(reader, wire, false),
         // SNTP version 1 had no modes (RFC 1361 section 4)
-        0 if version == 1 => time(reader, wire).map(|fit| fit.min(Fit::Weak)),
+        0 if version == 1 => time(reader, wire, false).map(|fit| fit.min(Fit::Weak)),
         _ => need(false).map(|()| Fit::No),
     }
 }
 
 /// 48 bytes, and behind them extensions or a message authentication code in whole words.
-fn time(reader: &mut Reader<'_>, wire: usize) -> Parsed {
+fn time(reader: &mut Reader<'_>, wire: usize, asks: bool) -> Parsed {
     need(wire >= 48 && wire.is_multiple_of(4) && wire <= 1024)?;
     let (stratum, poll, precision) = (reader.u8()?, reader.u8()?, reader.u8()?);
     need(stratum <= 16 && (poll <= 17 || poll >= 0xf8))?;
@@ -59,29 +62,32 @@ fn time(reader: &mut Reader<'_>, wire: usize) -> Parsed {
         reader.be32()?;
     }
     let [_, origin, receive, transmit] = stamps;
-    // a client that tells nothing of itself
-    let silent = delay | dispersion | reference | origin | receive == 0;
-    // within a minute of each other; precision between 2^-32 and 1 second; delays under 16 seconds
-    let told = receive.abs_diff(transmit) < 60 && receive != 0;
-    let sane = (precision == 0 || precision >= 0xe0) && delay >> 16 < 16 && dispersion >> 16 <= 16;
-    Ok(if wire == 48 && (silent || (sane && told)) || sane && transmit != 0 {
-        Fit::Good
-    } else {
-        Fit::Weak
-    })
+    // a client that tells nothing of itself, but perhaps how often it asks and how exactly
+    let silent = asks && delay | dispersion | reference | origin | receive == 0 && stratum == 0;
+    // delays under 16 seconds; a precision between 2^-32 and half a second
+    let small = delay >> 16 < 16 && dispersion >> 16 <= 16;
+    let sane = small && precision >= 0xe0 && transmit != 0;
+    // a server received and sent within a minute, by a clock that stands behind 1970
+    let told = small && receive.abs_diff(transmit) < 60 && receive > 2_208_988_800;
+    Ok(if wire == 48 && silent || sane && poll != 0 || told { Fit::Good } else { Fit::Weak })
 }
 
 /// Control messages: opcode, sequence, status, association, offset, count (RFC 9327 section 2).
 fn control(reader: &mut Reader<'_>, wire: usize, answers: bool) -> Parsed {
     let bits = reader.u8()?;
-    need((bits & 0x80 != 0) == answers && matches!(bits & 0x1f, 1..=12 | 31))?;
-    reader.take(6)?;
+    // response, error, more
+    need(if answers { bits & 0x80 != 0 } else { bits & 0xe0 == 0 })?;
+    need(matches!(bits & 0x1f, 1..=12 | 31))?;
+    reader.be16()?;
+    let (status, association) = (reader.be16()?, reader.be16()?);
     let (offset, count) = (reader.be16()?, usize::from(reader.be16()?));
     need(count <= 468 && (answers || offset == 0))?;
     let end = 12 + count.next_multiple_of(4);
     // with a key identifier and a digest, or without
     need(wire == end || wire == 12 + count || matches!(wire.wrapping_sub(end), 12 | 20 | 24))?;
-    Ok(Fit::Good)
+    // a request has no status; an answer has something to say
+    let usual = if answers { count > 0 } else { status == 0 && association < 0x8000 };
+    Ok(if usual { Fit::Good } else { Fit::Weak })
 }
 
 /// `ntpd`'s mode 7: sequence, implementation, request, items of a size (`ntp_request.h`).
@@ -90,12 +96,15 @@ fn private(reader: &mut Reader<'_>, wire: usize, response: bool, answers: bool) 
     reader.u8()?;
     let (implementation, request) = (reader.u8()?, reader.u8()?);
     need(matches!(implementation, 0 | 2 | 3) && request <= 47)?;
-    let (items, size) = (reader.be16()? & 0x0fff, reader.be16()? & 0x0fff);
+    let (items, size) = (reader.be16()?, reader.be16()?);
+    // an error only in a response; zero
+    need((response || items < 0x1000) && size < 0x1000)?;
+    let items = items & 0x0fff;
     let data = usize::from(items) * usize::from(size);
     need(data <= 500 && wire >= 8 + data)?;
     // requests have room for data that is not there
     let fits = wire == 8 + data || (!answers && matches!(wire, 8 | 48 | 72 | 192));
-    Ok(if fits { Fit::Good } else { Fit::Weak })
+    Ok(if fits && implementation != 0 { Fit::Good } else { Fit::Weak })
 }
 
 #[cfg(test)]

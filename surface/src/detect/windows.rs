@@ -1,5 +1,5 @@
-//! What Windows hosts say to each other: SMB (MS-CIFS, MS-SMB2) in NetBIOS sessions (RFC 1002 section 4.3)
-//! and straight on TCP (MS-SMB2 section 2.1), and DCE/RPC (C706, MS-RPCE).
+//! What Windows hosts say to each other: SMB (MS-CIFS, MS-SMB2) in NetBIOS sessions (RFC 1002
+//! section 4.3) and straight on TCP (MS-SMB2 section 2.1), and DCE/RPC (C706, MS-RPCE).
 
 use super::dns::netbios_name;
 use super::ends::{Fit, Parsed, Reader, Stop, first, judge, need, stream};
@@ -99,8 +99,8 @@ fn netbios_session(talk: &Talk<'_>) -> Answer {
     }
 }
 
-/// Version 5 and the common header (C706 chapter 12.6.3.1): type, flags, data representation, length of the
-/// fragment and of what authenticates it, number of the call.
+/// Version 5 and the common header (C706 chapter 12.6.3.1): type, flags, data representation,
+/// length of the fragment and of what authenticates it, number of the call.
 fn dce_rpc_header(reader: &mut Reader<'_>, kinds: &[u8], early: &[u8]) -> Parsed {
     if reader.rest().first() == Some(&b'n') {
         // a server of RPC over HTTP version 1 greets (MS-RPCH section 2.1.2.1.1)
@@ -109,8 +109,9 @@ fn dce_rpc_header(reader: &mut Reader<'_>, kinds: &[u8], early: &[u8]) -> Parsed
         return Ok(Fit::Alone);
     }
     need(reader.u8()? == 5 && reader.u8()? <= 1)?;
-    let (kind, _flags) = (reader.u8()?, reader.u8()?);
-    need(kinds.contains(&kind))?;
+    let (kind, flags) = (reader.u8()?, reader.u8()?);
+    // the first fragment of a call, or its last
+    need(kinds.contains(&kind) && flags & 3 != 0)?;
     // integers little or big endian in ASCII; IEEE floats; zero
     let little = match reader.u8()? {
         0x10 => true,
@@ -124,7 +125,9 @@ fn dce_rpc_header(reader: &mut Reader<'_>, kinds: &[u8], early: &[u8]) -> Parsed
     need(length >= 16 && auth < length)?;
     reader.be32()?;
     if kind != BIND {
-        return Ok(if early.contains(&kind) { Fit::Alone } else { Fit::Good });
+        // big endian is rare, and mostly zero
+        let fit = if little { Fit::Good } else { Fit::Weak };
+        return Ok(if early.contains(&kind) { Fit::Alone } else { fit });
     }
     // largest fragments, group, and at least one context
     reader.take(8)?;
@@ -146,7 +149,8 @@ fn dce_rpc(talk: &Talk<'_>) -> Answer {
     judge(App::DceRpc, talk, [opener, answerer], &[135])
 }
 
-/// Version 4 in datagrams (C706 chapter 12.5): a header of 80 bytes with the length of what follows.
+/// Version 4 in datagrams (C706 chapter 12.5): a header of 80 bytes with the length of what
+/// follows.
 fn dce_rpc_datagrams(talk: &Talk<'_>) -> Answer {
     let parse = |reader: &mut Reader<'_>, wire: usize| {
         need(reader.u8()? == 4 && reader.u8()? <= 10)?;
