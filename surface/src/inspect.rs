@@ -17,7 +17,10 @@ const DATAGRAMS_MAX: usize = 4;
 /// Bytes kept of a datagram.
 const DATAGRAM_BYTES_MAX: usize = 1500;
 /// Times that a connection is looked at, at most (and once more at its end).
-const LOOKS_MAX: u8 = 24;
+const LOOKS_MAX: u8 = 64;
+/// Times that every segment is worth a look; after that an end must have said a third more than at
+/// the last one, so that whoever speaks byte by byte is understood as well.
+const LOOKS_EAGER: u8 = 16;
 
 /// Applications inside each other.
 pub(crate) const PATH_MAX: usize = 4;
@@ -95,6 +98,8 @@ pub(crate) struct Inspection {
     likely: Option<(App, bool)>,
     first: Option<Side>,
     looks: u8,
+    /// Bytes of each end at the last look.
+    looked: [u32; 2],
     /// What was found, outermost first.
     pub(crate) path: ArrayVec<App, PATH_MAX>,
     /// The innermost wrapper that was opened, and whether the roles were the other way round.
@@ -123,6 +128,10 @@ impl Inspection {
         heard.whole = self.streams[side.index()].whole();
         if heard.bytes.len() == before {
             return if heard.closed && self.spent() { self.end(roles) } else { Outcome::Open };
+        }
+        let new = heard.bytes.len().saturating_sub(self.looked[side.index()] as usize);
+        if self.looks >= LOOKS_EAGER && new * 4 < heard.bytes.len() && !heard.closed {
+            return Outcome::Open;
         }
         self.look(roles, false)
     }
@@ -172,6 +181,7 @@ impl Inspection {
     fn look(&mut self, roles: Roles, last: bool) -> Outcome {
         let last = last || self.looks >= LOOKS_MAX;
         self.looks = self.looks.saturating_add(1);
+        self.looked = [0, 1].map(|side| self.heard[side].bytes.len() as u32);
         let tests = if self.heard.iter().any(|heard| !heard.cuts.is_empty()) {
             detect::UDP
         } else {

@@ -103,9 +103,12 @@ fn record(said: Said<'_>) -> Result<Option<(&[u8], usize)>, ()> {
     }
 }
 
-/// Sun RPC over UDP.
+/// Sun RPC over UDP, in whole words.
 fn rpc_udp(talk: &Talk<'_>) -> Answer {
-    rpc(talk, talk.opener.first(), talk.answerer.first())
+    let (opener, answerer) = (talk.opener.first(), talk.answerer.first());
+    let whole =
+        |first: Option<(&[u8], usize)>| first.is_none_or(|(_, wire)| wire.is_multiple_of(4));
+    if whole(opener) && whole(answerer) { rpc(talk, opener, answerer) } else { Answer::No }
 }
 
 fn rpc(
@@ -201,7 +204,7 @@ fn afp(talk: &Talk<'_>) -> Answer {
         // a status's reply lies at offsets of its own; few bytes are fixed in the others
         (Fit::Part, Fit::Yes) if talk.service_port != 548 => Answer::More,
         (Fit::Yes, Fit::Part) if talk.service_port != 548 => match opener {
-            [_, 3, ..] => Answer::Likely(App::Afp),
+            [_, 3, ..] if opener.len() == 16 => Answer::Likely(App::Afp),
             // with the size of the quantum as an option
             [_, 4, ..] if be16(opener, 16) == Some(0x0104) => Answer::Likely(App::Afp),
             _ => Answer::More,

@@ -251,13 +251,29 @@ fn x11(talk: &Talk<'_>) -> Answer {
     let answerer = match (said.first(), word(said, 2), word(said, 4)) {
         (None, _, _) => Fit::Part,
         (Some(0..=2), Some(11), Some(0)) if opener == Fit::Yes => Fit::Yes,
+        (Some(0..=2), Some(11), Some(0)) if order.is_none() => x11_vendor(said),
         (Some(0..=2), None | Some(11), None | Some(0)) => Fit::Part,
+        (Some(1), Some(0x0b00), Some(0)) if order.is_none() => x11_vendor(said),
         _ => Fit::No,
     };
     match (opener, answerer) {
         // a display without authorization: its answer makes it sure
         (Fit::Part, Fit::Part) if bytes.len() >= 12 && said.len() >= 6 => Answer::Sure(App::X11),
         _ => judge(App::X11, opener, answerer),
+    }
+}
+
+/// Whether a display that grants access names its vendor where it must (offset 40, after a length
+/// at 24), when the order of its bytes is not known from the other end.
+fn x11_vendor(said: &[u8]) -> Fit {
+    let (Some(1), Some(low), Some(high)) = (u8_at(said, 0), le16(said, 24), be16(said, 24)) else {
+        return Fit::Part;
+    };
+    let length = usize::from(low.min(high));
+    match said.get(40..40 + length) {
+        _ if !(4..=64).contains(&length) => Fit::No,
+        Some(vendor) => Fit::of(vendor.iter().all(|b| (0x20..0x7f).contains(b))),
+        None => Fit::Part,
     }
 }
 
@@ -519,6 +535,14 @@ mod tests {
         let success = hex("01000b000000c9030000000000");
         assert_eq!(tcp(6000, &[(Opener, &setup), (Answerer, &success)]), App::X11);
         assert_eq!(tcp(6000, &[(Opener, &setup)]), App::X11);
+        let mut screen = hex(
+            "01000b0000000c00 806be600 00006002 ffff1f00 00010000 1400 ffff 0107 0000 2020 08ff 00000000",
+        );
+        screen.truncate(40);
+        screen.resize(40, 0);
+        screen.extend_from_slice(b"The X.Org Foundation");
+        assert_eq!(tcp(6000, &[(Answerer, &screen)]), App::X11);
+        assert_eq!(tcp(6000, &[(Opener, &setup), (Answerer, &screen)]), App::X11);
         let open = hex("4200000b0000000000000000");
         let big = hex("0100000b0000019a00000000");
         assert_eq!(tcp(6000, &[(Opener, &open), (Answerer, &big)]), App::X11);

@@ -7,6 +7,7 @@
 
 mod noise;
 mod remote;
+mod services;
 mod wire;
 
 use std::fmt::Write;
@@ -50,13 +51,13 @@ pub(crate) fn hex(digits: &str) -> Vec<u8> {
 }
 
 fn rows() -> Vec<Row> {
-    [remote::rows()].into_iter().flatten().collect()
+    [remote::rows(), services::rows()].into_iter().flatten().collect()
 }
 
 /// Every variation of a row on one port, with what it must be taken for.
 fn variations(row: &Row, port: u16) -> Vec<(Variation, App)> {
     let mut all = Vec::new();
-    let plain = Variation { port, only: None, tags: 0, split: None, twice: false };
+    let plain = Variation::on(port);
     for (only, app) in
         [(None, row.app), (Some(Who::Opener), row.alone[0]), (Some(Who::Answerer), row.alone[1])]
     {
@@ -71,6 +72,9 @@ fn variations(row: &Row, port: u16) -> Vec<(Variation, App)> {
         }
     }
     if row.transport == Transport::Tcp {
+        for (only, app) in [(None, row.app), (Some(Who::Opener), row.alone[0])] {
+            all.push((Variation { only, bytewise: true, ..plain }, app));
+        }
         for at in 1..row.talk[0].1.len() {
             for twice in [false, true] {
                 all.push((Variation { split: Some(at), twice, ..plain }, row.app));

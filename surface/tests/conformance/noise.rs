@@ -73,7 +73,7 @@ fn noise_is_nothing() {
                     (who, numbers.bytes(kind))
                 });
                 let row = Row::new("noise", transport, &[], talk.collect(), App::Unknown);
-                let variation = Variation { port, only: None, tags: 0, split: None, twice: false };
+                let variation = Variation::on(port);
                 frames.append(&mut wire::frames(&row, &variation));
             }
             let apps = wire::apps(&frames);
@@ -112,7 +112,7 @@ fn damaged_rows_do_no_damage() {
             }
             let only = [None, Some(Who::Opener), Some(Who::Answerer)][numbers.below(3)];
             let port = 20_000 + n;
-            let variation = Variation { port, only, tags: 0, split: None, twice: n % 2 == 1 };
+            let variation = Variation { only, twice: n % 2 == 1, ..Variation::on(port) };
             frames.append(&mut wire::frames(&damaged, &variation));
         }
         told += wire::apps(&frames).iter().filter(|&&app| app == row.app).count();

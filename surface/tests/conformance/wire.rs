@@ -28,8 +28,17 @@ pub(crate) struct Variation {
     pub(crate) tags: u8,
     /// The first payload in two segments, the first of this length.
     pub(crate) split: Option<usize>,
+    /// Every payload byte by byte.
+    pub(crate) bytewise: bool,
     /// Each frame twice.
     pub(crate) twice: bool,
+}
+
+impl Variation {
+    /// As it comes.
+    pub(crate) fn on(port: u16) -> Self {
+        Self { port, only: None, tags: 0, split: None, bytewise: false, twice: false }
+    }
 }
 
 const OPENER: [u8; 4] = [203, 0, 113, 7];
@@ -57,7 +66,10 @@ pub(crate) fn frames(row: &Row, variation: &Variation) -> Vec<Vec<u8>> {
     wire.segment(Who::Answerer, SYN | ACK, &[]);
     wire.segment(Who::Opener, ACK, &[]);
     for (who, bytes) in talk {
-        wire.segment(who, ACK, bytes);
+        let length = if variation.bytewise { 1 } else { bytes.len().max(1) };
+        for segment in bytes.chunks(length) {
+            wire.segment(who, ACK, segment);
+        }
     }
     wire.segment(Who::Opener, FIN | ACK, &[]);
     wire.segment(Who::Answerer, FIN | ACK, &[]);
