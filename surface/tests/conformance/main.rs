@@ -75,10 +75,12 @@ fn variations(row: &Row, port: u16) -> Vec<(Variation, App)> {
         for (only, app) in [(None, row.app), (Some(Who::Opener), row.alone[0])] {
             all.push((Variation { only, bytewise: true, ..plain }, app));
         }
+        all.push((Variation { handshake: false, ..plain }, row.app));
         for at in 1..row.talk[0].1.len() {
             for twice in [false, true] {
                 all.push((Variation { split: Some(at), twice, ..plain }, row.app));
             }
+            all.push((Variation { split: Some(at), late: true, ..plain }, row.app));
         }
     }
     all

@@ -28,6 +28,10 @@ pub(crate) struct Variation {
     pub(crate) tags: u8,
     /// The first payload in two segments, the first of this length.
     pub(crate) split: Option<usize>,
+    /// The two segments in the wrong order.
+    pub(crate) late: bool,
+    /// The capture began before the connection did.
+    pub(crate) handshake: bool,
     /// Every payload byte by byte.
     pub(crate) bytewise: bool,
     /// Each frame twice.
@@ -37,7 +41,16 @@ pub(crate) struct Variation {
 impl Variation {
     /// As it comes.
     pub(crate) fn on(port: u16) -> Self {
-        Self { port, only: None, tags: 0, split: None, bytewise: false, twice: false }
+        Self {
+            port,
+            only: None,
+            tags: 0,
+            split: None,
+            late: false,
+            handshake: true,
+            bytewise: false,
+            twice: false,
+        }
     }
 }
 
@@ -65,11 +78,18 @@ pub(crate) fn frames(row: &Row, variation: &Variation) -> Vec<Vec<u8>> {
     wire.segment(Who::Opener, SYN, &[]);
     wire.segment(Who::Answerer, SYN | ACK, &[]);
     wire.segment(Who::Opener, ACK, &[]);
+    if !variation.handshake {
+        wire.frames.clear();
+    }
+    let before = wire.frames.len();
     for (who, bytes) in talk {
         let length = if variation.bytewise { 1 } else { bytes.len().max(1) };
         for segment in bytes.chunks(length) {
             wire.segment(who, ACK, segment);
         }
+    }
+    if variation.late {
+        wire.frames.swap(before, before + 1);
     }
     wire.segment(Who::Opener, FIN | ACK, &[]);
     wire.segment(Who::Answerer, FIN | ACK, &[]);
