@@ -130,7 +130,11 @@ fn kind(bytes: &[u8], code: u8) -> Kind {
     match said {
         DATA if indicator == 2 => Kind::Middle,
         _ if said & 0xf0 == code => match bytes.get(..end) {
-            Some(unit) => connection(unit, code),
+            // either length may be wrong: what only RDP says counts wherever the unit ends
+            Some(unit) => match (connection(unit, code), bytes.get(..length)) {
+                (Kind::Bare, Some(longer)) if length > end => connection(longer, code),
+                (kind, _) => kind,
+            },
             None if bytes.len() > 7 && code == CONNECTION_REQUEST && bytes[6..8] != [0, 0] => {
                 Kind::Not
             }
@@ -439,8 +443,15 @@ mod tests {
     }
 
     #[test]
-    fn not_rdp() {
+    fn what_lies_and_what_is_something_else() {
         let request = hex(COOKIE);
+        // lengths that are wrong: X.224's too small, TPKT's too large
+        let mut short = request.clone();
+        short[4] = 6;
+        assert_eq!(tcp(2299, &[(Opener, &short), (Answerer, &hex(SELECTED))]), App::Rdp);
+        let mut long = request.clone();
+        long[3] += 40;
+        assert_eq!(tcp(2299, &[(Opener, &long), (Answerer, &hex(SELECTED))]), App::Rdp);
         // a scanner that asks another service
         assert_eq!(tcp(3389, &[(Opener, &request), (Answerer, b"+OK ready\r\n")]), App::Unknown);
         let mut damaged = request.clone();

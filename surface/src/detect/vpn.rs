@@ -4,7 +4,7 @@ use super::fit::{Fit, be16, be32, find, first, judge, le32, line, starts, u8_at}
 use crate::App;
 use crate::talk::{Answer, Said, Talk, Test};
 
-pub(super) const TCP: &[Test] = &[pptp, openvpn_tcp, tinc];
+pub(super) const TCP: &[Test] = &[pptp, openvpn_tcp, ike_tcp, tinc];
 pub(super) const UDP: &[Test] =
     &[tailscale, wireguard, ike, l2tp, openvpn, zerotier, softether, esp];
 
@@ -126,6 +126,15 @@ fn ike(talk: &Talk<'_>) -> Answer {
         return if same { Answer::Sure(App::Ike) } else { judge(App::Ike, opener, Fit::Part) };
     }
     judge(App::Ike, opener, answerer)
+}
+
+/// IKE over TCP: the opener says so first (RFC 9329 section 4).
+fn ike_tcp(talk: &Talk<'_>) -> Answer {
+    match starts(talk.opener.bytes(), b"IKETCP") {
+        Fit::Yes => Answer::Sure(App::Ike),
+        Fit::Part => Answer::More,
+        _ => Answer::No,
+    }
 }
 
 /// The initiator's index.
@@ -514,6 +523,7 @@ mod tests {
         let answer = ike("", some, "21202220", 288);
         assert_eq!(udp(500, &[(Opener, &unknown_bits), (Answerer, &answer)]), App::Ike);
         assert_eq!(udp(500, &[(Opener, &unknown_bits)]), App::Unknown);
+        assert_eq!(tcp(4500, &[(Opener, b"IKETCP\0\x20\0\0\0\0")]), App::Ike);
         let mut longer = ike("", none, "21202208", 776);
         longer.push(0);
         assert_eq!(udp(500, &[(Opener, &longer)]), App::Unknown);
