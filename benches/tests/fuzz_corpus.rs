@@ -42,3 +42,8 @@ fn path() {
 fn replay_of_any_file() {
     replay("replay", fuzz::replay::run);
 }
+
+#[test]
+fn surface() {
+    replay("surface", fuzz::surface::run);
+}

@@ -36,6 +36,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         let corpus = |target: &str| root.join("corpus").join(target);
         for (name, bytes) in readers(&stem, &frames)? {
             write(&corpus("capture_reader"), &name, &bytes)?;
+            if !name.ends_with("st") && !name.ends_with("gz") {
+                write(&corpus("surface"), &name, &[&[4], &bytes[..]].concat())?;
+            }
             for (options, head) in framewalk_fuzz::replay::SEED_OPTIONS {
                 if !name.ends_with("st") && !name.ends_with("gz") {
                     let bytes = [head, &bytes].concat();

@@ -9,4 +9,5 @@ pub mod input;
 pub mod path;
 #[cfg(target_os = "linux")]
 pub mod replay;
+pub mod surface;
 pub mod switch;

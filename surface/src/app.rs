@@ -227,6 +227,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_document_lists_them_all() {
+        let document = include_str!("../../docs/schema/apps.md");
+        let listed = document.lines().filter_map(|line| line.strip_prefix("- `")?.strip_suffix('`'));
+        let names = App::ALL.iter().map(|app| app.name());
+        assert_eq!(listed.collect::<Vec<_>>(), names.collect::<Vec<_>>(), "docs/schema/apps.md");
+    }
+
+    #[test]
     fn names_are_unique() {
         let mut names: Vec<_> = App::ALL.iter().map(|app| app.name()).collect();
         names.sort_unstable();

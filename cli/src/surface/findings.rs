@@ -9,8 +9,10 @@ use crate::term::{Paint, bytes, grouped, width, wrap};
 
 /// Services shown.
 const SERVICES_SHOWN: usize = 24;
-/// Findings shown in full; the rest are in the JSON.
-const FINDINGS_SHOWN: usize = 24;
+/// Kinds of findings shown; the rest are in the JSON.
+const KINDS_SHOWN: usize = 24;
+/// Cases shown of a kind.
+const CASES_SHOWN: usize = 5;
 /// Frames shown of a finding.
 const FRAMES_SHOWN: usize = 6;
 
@@ -61,28 +63,48 @@ pub(super) fn write_findings(
         }
         return Ok(());
     }
-    for finding in findings.iter().take(FINDINGS_SHOWN) {
-        let label = format!("{:<8}", finding.severity.name());
-        let label = match finding.severity {
-            Severity::Critical | Severity::High => paint.bad(label).to_string(),
-            Severity::Medium => paint.warn(label).to_string(),
-            _ => paint.dim(label).to_string(),
-        };
-        writeln!(out, "  {label} {}", finding.rule.title)?;
-        for text in [finding.detail.as_str(), finding.rule.meaning, finding.rule.action] {
-            for line in wrap(text, width().min(100) - 12) {
-                writeln!(out, "           {line}")?;
-            }
-        }
-        let frames: Vec<_> =
-            finding.evidence.iter().take(FRAMES_SHOWN).map(ToString::to_string).collect();
-        let text =
-            format!("{}, {}; frame {}", finding.rule.id, finding.sure.name(), frames.join(", "));
-        writeln!(out, "           {}", paint.dim(text))?;
+    let kinds: Vec<_> = findings.chunk_by(|a, b| same_kind(a, b)).collect();
+    for cases in kinds.iter().take(KINDS_SHOWN) {
+        write_kind(out, cases, paint)?;
     }
-    let more = findings.len().saturating_sub(FINDINGS_SHOWN);
+    let more: usize = kinds.iter().skip(KINDS_SHOWN).map(|cases| cases.len()).sum();
     if more > 0 {
         writeln!(out, "  {}", paint.dim(format!("and {more} more; --json has them all")))?;
+    }
+    Ok(())
+}
+
+fn same_kind(a: &Finding, b: &Finding) -> bool {
+    a.rule.id == b.rule.id && a.severity == b.severity && a.sure == b.sure
+}
+
+/// A rule, what it means and what to do, and where it was found.
+fn write_kind(out: &mut Vec<u8>, cases: &[Finding], paint: Paint) -> io::Result<()> {
+    let Some(first) = cases.first() else { return Ok(()) };
+    let label = format!("{:<8}", first.severity.name());
+    let label = match first.severity {
+        Severity::Critical | Severity::High => paint.bad(label).to_string(),
+        Severity::Medium => paint.warn(label).to_string(),
+        _ => paint.dim(label).to_string(),
+    };
+    let id = paint.dim(format!("({}, {})", first.rule.id, first.sure.name()));
+    writeln!(out, "  {label} {} {id}", first.rule.title)?;
+    for case in cases.iter().take(CASES_SHOWN) {
+        let frames: Vec<_> =
+            case.evidence.iter().take(FRAMES_SHOWN).map(ToString::to_string).collect();
+        let text = format!("{} (frame {})", case.detail, frames.join(", "));
+        for (n, line) in wrap(&text, width().min(100) - 14).iter().enumerate() {
+            writeln!(out, "           {} {line}", if n == 0 { "-" } else { " " })?;
+        }
+    }
+    let more = cases.len().saturating_sub(CASES_SHOWN);
+    if more > 0 {
+        writeln!(out, "           {}", paint.dim(format!("- and {more} more like it")))?;
+    }
+    for text in [first.rule.meaning, first.rule.action] {
+        for line in wrap(text, width().min(100) - 12) {
+            writeln!(out, "           {line}")?;
+        }
     }
     Ok(())
 }
