@@ -229,7 +229,8 @@ mod tests {
     #[test]
     fn the_document_lists_them_all() {
         let document = include_str!("../../docs/schema/apps.md");
-        let listed = document.lines().filter_map(|line| line.strip_prefix("- `")?.strip_suffix('`'));
+        let listed =
+            document.lines().filter_map(|line| line.strip_prefix("- `")?.strip_suffix('`'));
         let names = App::ALL.iter().map(|app| app.name());
         assert_eq!(listed.collect::<Vec<_>>(), names.collect::<Vec<_>>(), "docs/schema/apps.md");
     }
