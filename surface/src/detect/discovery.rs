@@ -94,6 +94,12 @@ fn hsrp(talk: &Talk<'_>) -> Answer {
             need(wire >= 42)?;
             return Ok(Fit::Good);
         }
+        if wire == 6 {
+            // an interface's count of active and passive groups
+            reader.literal(&[2, 4])?;
+            need(reader.be16()? <= 255 && reader.be16()? <= 255)?;
+            return Ok(Fit::Weak);
+        }
         need(wire >= 20 && reader.u8()? == 0 && reader.u8()? <= 2)?;
         need(matches!(reader.u8()?, 0 | 1 | 2 | 4 | 8 | 16))?;
         // hello and hold time, priority, group

@@ -43,7 +43,9 @@ fn message(reader: &mut Reader<'_>, wire: usize, more: bool) -> Parsed<Message> 
     if response {
         need(questions <= 4)?;
     } else {
-        need(flags & 0x000f == 0 && (1..=64).contains(&questions))?;
+        // an inverse query has an answer and asks for its name (RFC 1035 section 6.4)
+        need(flags & 0x000f == 0 && questions <= 64)?;
+        need(questions > 0 || (opcode == 1 && answers == 1))?;
     }
     if records + questions == 0 {
         // an error said with the header alone

@@ -258,30 +258,39 @@ fn capwap(talk: &Talk<'_>) -> Answer {
         }
         need(preamble == 0)?;
         // header length in words, radio, binding, flags, fragment
-        let words = usize::from(reader.u8()? >> 3);
+        let second = reader.u8()?;
+        let words = usize::from(second >> 3);
         need((2..=8).contains(&words))?;
+        // binding 1 is 802.11; fragments have three bits to spare
+        let binding = reader.peek().ok_or(Stop::Short)? >> 1 & 0x1f;
         reader.take(words * 4 - 2)?;
-        let (kind, _) = (reader.be32()?, reader.u8()?);
-        need((1..=26).contains(&kind))?;
-        let length = usize::from(reader.be16()?);
-        need(reader.u8()? == 0)?;
-        // whether the length counts itself and the flags is read both ways
-        let left = wire.saturating_sub(words * 4 + 5);
-        need(length > 3 && (length..=length + 3).contains(&left))?;
-        // elements to the end (section 4.6)
-        for _ in 0..64 {
-            if reader.at() >= wire {
-                break;
-            }
-            need((1..=2048).contains(&reader.be16()?))?;
-            let size = usize::from(reader.be16()?);
-            reader.take(size)?;
-        }
-        need(reader.at() == wire)?;
-        Ok(Fit::Good)
+        Ok(match capwap_control(reader, wire) {
+            Ok(()) => Fit::Good,
+            Err(_) if binding == 1 && wire > words * 4 => Fit::Weak,
+            Err(stop) => return Err(stop),
+        })
     };
     let ends = [first(&talk.opener, parse), first(&talk.answerer, parse)];
     judge(App::Capwap, talk, ends, &[5246, 5247])
+}
+
+/// Type, number, length, flags, and elements to the end (RFC 5415 sections 4.5.1 and 4.6).
+fn capwap_control(reader: &mut Reader<'_>, wire: usize) -> Parsed<()> {
+    let (kind, _) = (reader.be32()?, reader.u8()?);
+    need((1..=26).contains(&kind))?;
+    let left = wire.saturating_sub(reader.at());
+    let length = usize::from(reader.be16()?);
+    // whether the length counts itself and the flags is read both ways
+    need(reader.u8()? == 0 && length > 3 && (length..=length + 3).contains(&left))?;
+    for _ in 0..64 {
+        if reader.at() >= wire {
+            break;
+        }
+        need((1..=2048).contains(&reader.be16()?))?;
+        let size = usize::from(reader.be16()?);
+        reader.take(size)?;
+    }
+    need(reader.at() == wire)
 }
 
 /// Versions 1, 5 and 7 count records of a fixed size; 9 and IPFIX are sets with lengths.

@@ -75,10 +75,15 @@ fn irc(talk: &Talk<'_>) -> Answer {
 
 /// A stream's first element, behind an XML declaration or not (RFC 6120 section 4.2).
 fn xmpp(talk: &Talk<'_>) -> Answer {
-    let parse = |reader: &mut Reader<'_>| {
+    let parse = |reader: &mut Reader<'_>, whole: bool| {
         need(reader.peek() == Some(b'<'))?;
         let rest = reader.rest();
         let head = rest.get(..rest.len().min(1024)).unwrap_or_default();
+        let stanzas = [&b"<iq "[..], b"<presence", b"<message ", b"</stream:stream>"];
+        if !whole && stanzas.iter().any(|stanza| head.starts_with(stanza)) {
+            let addressed = contains(head, b"to=") || contains(head, b"jabber:");
+            return Ok(if addressed { Fit::Good } else { Fit::Weak });
+        }
         let begin = b"<?xml";
         let same = head.len().min(begin.len());
         let declared = head.get(..same) == begin.get(..same);
@@ -91,7 +96,8 @@ fn xmpp(talk: &Talk<'_>) -> Answer {
         need(head.len() < 1024 && is_text(head))?;
         Err(Stop::Short)
     };
-    let ends = [stream(&talk.opener, parse), stream(&talk.answerer, parse)];
+    let ends = [&talk.opener, &talk.answerer]
+        .map(|said| stream(said, |reader| parse(reader, said.whole())));
     judge(App::Xmpp, talk, ends, &[5222, 5269])
 }
 
@@ -108,8 +114,29 @@ fn mqtt_length(reader: &mut Reader<'_>) -> Parsed<usize> {
     Err(Stop::No)
 }
 
+/// A packet from the middle of a connection: a message with its topic, an acknowledgement, or a
+/// sign of life (sections 3.3, 3.4, 3.12 and 3.13).
+fn mqtt_middle(reader: &mut Reader<'_>) -> Parsed {
+    let kind = reader.u8()?;
+    let length = mqtt_length(reader)?;
+    match kind {
+        0x30..=0x3d => {
+            let topic = usize::from(reader.be16()?);
+            need(topic > 0 && topic + 2 <= length && topic <= 256)?;
+            need(reader.take(topic)?.iter().all(u8::is_ascii_graphic))?;
+        }
+        0x40 | 0x50 | 0x62 | 0x70 => need(length == 2 && reader.be16()? != 0)?,
+        0xc0 | 0xd0 => need(length == 0)?,
+        _ => return Err(Stop::No),
+    }
+    Ok(Fit::Weak)
+}
+
 fn mqtt(talk: &Talk<'_>) -> Answer {
     let opener = stream(&talk.opener, |reader| {
+        if !talk.opener.whole() && reader.peek() != Some(0x10) {
+            return mqtt_middle(reader);
+        }
         need(reader.u8()? == 0x10)?;
         need(mqtt_length(reader)? >= 10)?;
         match reader.be16()? {
@@ -123,6 +150,9 @@ fn mqtt(talk: &Talk<'_>) -> Answer {
         Ok(Fit::Alone)
     });
     let answerer = stream(&talk.answerer, |reader| {
+        if !talk.answerer.whole() && reader.peek() != Some(0x20) {
+            return mqtt_middle(reader);
+        }
         need(reader.u8()? == 0x20)?;
         let length = mqtt_length(reader)?;
         need(length >= 2 && reader.u8()? <= 1)?;
@@ -137,6 +167,17 @@ fn mqtt(talk: &Talk<'_>) -> Answer {
     judge(App::Mqtt, talk, [opener, answerer], &[1883])
 }
 
+/// Type, channel, length, and `CE` behind what it carries (AMQP 0-9-1 section 4.2.3).
+fn amqp_frame(reader: &mut Reader<'_>) -> Parsed {
+    need(matches!(reader.u8()?, 1 | 2 | 3 | 8))?;
+    reader.be16()?;
+    let length = reader.be32()?;
+    need(length < 1 << 17)?;
+    reader.take(length as usize)?;
+    reader.literal(&[0xce])?;
+    Ok(Fit::Good)
+}
+
 /// The header of the protocol with its version, from either end; or a first method of 0-9-1, which
 /// is the start of a connection (AMQP 0-9-1 section 4.2, 1.0 section 2.2).
 fn amqp(talk: &Talk<'_>) -> Answer {
@@ -146,10 +187,16 @@ fn amqp(talk: &Talk<'_>) -> Answer {
         need(id <= 3 && major <= 9)?;
         Ok(Fit::Alone)
     };
-    let opener = stream(&talk.opener, header);
+    let opener = stream(&talk.opener, |reader| match reader.peek() {
+        Some(1..=8) if !talk.opener.whole() => amqp_frame(reader),
+        _ => header(reader),
+    });
     let answerer = stream(&talk.answerer, |reader| {
         if reader.peek() == Some(b'A') {
             return header(reader);
+        }
+        if !talk.answerer.whole() {
+            return amqp_frame(reader);
         }
         // a method on channel 0: length, class 10, method 10
         reader.literal(&[1, 0, 0])?;

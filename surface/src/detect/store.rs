@@ -24,7 +24,8 @@ fn mongodb_message(reader: &mut Reader<'_>, asks: bool) -> Parsed {
         }
         // a query: flags, the name of a collection
         2004 => {
-            need(asks && answers == 0 && reader.le32()? <= 0xff)?;
+            // old drivers say -1 for nothing
+            need(asks && matches!(answers, 0 | u32::MAX) && reader.le32()? <= 0xff)?;
             let name = reader.until(0, 256)?;
             need(name.contains(&b'.') && is_text(name))?;
             Ok(Fit::Alone)
@@ -114,6 +115,10 @@ fn redis(talk: &Talk<'_>) -> Answer {
 
 /// Version, flags, stream, operation, length (CQL binary protocol, versions 1 to 5, section 2).
 fn cql(reader: &mut Reader<'_>, asks: bool) -> Parsed {
+    if asks && reader.peek() == Some(0xca) {
+        // between servers: the magic number of the storage service
+        return reader.literal(&[0xca, 0x55, 0x2d, 0xfa]).map(|()| Fit::Alone);
+    }
     let first = reader.u8()?;
     let version = first & 0x7f;
     need((first & 0x80 == 0) == asks && (1..=5).contains(&version) && reader.u8()? <= 0x1f)?;
@@ -324,6 +329,7 @@ mod tests {
         let supported =
             hex("84 00 0000 06 00000020 0001 000b 43514c5f56455253494f4e 0001 0005 332e302e30");
         assert_eq!(tcp(9042, &[(Opener, &startup)]), App::Cassandra);
+        assert_eq!(tcp(7000, &[(Opener, &hex("ca552dfa 0c0a0c11"))]), App::Cassandra);
         assert_eq!(tcp(9042, &[(Answerer, &supported)]), App::Cassandra);
         assert_eq!(tcp(9042, &[(Opener, &options), (Answerer, &supported)]), App::Cassandra);
         assert_eq!(
