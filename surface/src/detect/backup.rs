@@ -254,15 +254,17 @@ fn bittorrent(talk: &Talk<'_>) -> Answer {
 }
 
 /// BitTorrent's distributed hash table (BEP 5): a dictionary of bencoding with a 20-byte node id.
+/// The same ports carry its transport as well, so that one end's is enough.
 fn dht(talk: &Talk<'_>) -> Answer {
-    let message = |bytes: &[u8], wire: usize| {
+    let is_message = |bytes: &[u8], wire: usize| {
         let head = bytes.starts_with(b"d1:ad2:id20:")
             || bytes.starts_with(b"d1:rd2:id20:")
             || bytes.starts_with(b"d2:ip") && find(bytes, b":rd2:id20:").is_some()
             || bytes.starts_with(b"d1:eli20");
-        Fit::of(head && (bytes.len() < wire || bytes.ends_with(b"e")))
+        head && (bytes.len() < wire || bytes.ends_with(b"e"))
     };
-    judge(App::BitTorrent, first(talk.opener, message), first(talk.answerer, message))
+    let any = |said: Said<'_>| said.datagrams().any(|(bytes, wire)| is_message(bytes, wire));
+    if any(talk.opener) || any(talk.answerer) { Answer::Sure(App::BitTorrent) } else { Answer::No }
 }
 
 /// BitTorrent's trackers over UDP (BEP 15): the magic connection id of a connect request, and its

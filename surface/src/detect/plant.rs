@@ -122,6 +122,8 @@ fn requests(bytes: &[u8], answers: bool) -> Option<usize> {
                 (1..=6, false) => length == 6,
                 (1..=4, true) if function < 0x80 => length >= 4,
                 (5 | 6, true) if function < 0x80 => length == 6,
+                // 90 is Schneider's own
+                (90, _) => true,
                 (7 | 11 | 12 | 17, false) => length == 2,
                 (1..=8 | 11 | 12 | 15..=17 | 20..=24 | 43, true) => function < 0x80 || length == 3,
                 (8 | 15 | 16 | 20..=24 | 43, false) => true,

@@ -1,12 +1,12 @@
 //! Remote desktops and shells whose own bytes tell them.
 
-use super::fit::{Fit, be16, first, judge, le16, le32, line, starts, u8_at};
+use super::fit::{Fit, be16, be32, first, judge, le16, le32, line, starts, u8_at};
 use crate::App;
 use crate::talk::{Answer, Said, Talk, Test};
 
 pub(super) const TCP: &[Test] =
     &[vnc, ssh, citrix, nomachine, dameware, radmin, teamviewer, telnet, x11, pcanywhere, rustdesk];
-pub(super) const UDP: &[Test] = &[teamviewer_udp, pcanywhere_udp, rustdesk_udp];
+pub(super) const UDP: &[Test] = &[teamviewer_udp, pcanywhere_udp, rustdesk_udp, nomachine_udp];
 
 /// VNC: `RFB ddd.ddd\n`, the server first (RFC 6143 section 7.1.1; Apple and RealVNC have version
 /// numbers of their own).
@@ -85,6 +85,27 @@ fn nomachine(talk: &Talk<'_>) -> Answer {
     judge(App::NoMachine, opener, greeting(talk.answerer.bytes(), b"NXD-"))
 }
 
+/// NoMachine over UDP: kind, 1, length of the datagram (each u16, low byte first), a number that
+/// comes back.
+fn nomachine_udp(talk: &Talk<'_>) -> Answer {
+    let probe = |bytes: &[u8], wire: usize, kind: u8| {
+        let head = bytes.first() == Some(&kind) && bytes.get(1..6) == Some(&[0, 1, 0, 10, 0]);
+        Fit::of(head && wire == 10)
+    };
+    let opener = first(talk.opener, |bytes, wire| probe(bytes, wire, 1));
+    let answerer = first(talk.answerer, |bytes, wire| probe(bytes, wire, 2));
+    match (opener, answerer) {
+        (Fit::No, _) | (_, Fit::No) => Answer::No,
+        (Fit::Yes, Fit::Yes) => {
+            let number = |said: Said<'_>| said.first().and_then(|(bytes, _)| le32(bytes, 6));
+            let same = number(talk.opener) == number(talk.answerer);
+            if same { Answer::Sure(App::NoMachine) } else { Answer::Likely(App::NoMachine) }
+        }
+        // too little alone
+        _ => Answer::More,
+    }
+}
+
 /// DameWare Mini Remote Control: both ends say type 4400 (u32), zero (u32), and their version as a
 /// floating-point number, all with the low byte first.
 fn dameware(talk: &Talk<'_>) -> Answer {
@@ -98,18 +119,33 @@ fn dameware(talk: &Talk<'_>) -> Answer {
     judge(App::DameWare, hello(talk.opener.bytes()), hello(talk.answerer.bytes()))
 }
 
-/// Radmin: `01`, length (u32), checksum (u32), data; the first request has the one byte `08`, and
-/// the answer 0x25 bytes.
+/// Radmin: `01`, length (u32), checksum (u32), data. The first request is the one byte `08`, and its
+/// answer has 0x25 bytes.
 fn radmin(talk: &Talk<'_>) -> Answer {
-    let opener = starts(talk.opener.bytes(), &[1, 0, 0, 0, 1, 0, 0, 0, 8, 8]);
-    let said = talk.answerer.bytes();
-    let answerer = match starts(said, &[1, 0, 0, 0, 0x25]) {
-        Fit::Yes if said.len() < 46 => Fit::Part,
-        // alone it is too little if more follows
-        Fit::Yes if opener == Fit::Part && said.len() > 46 => Fit::Part,
-        fit => fit,
+    let asks = starts(talk.opener.bytes(), &[1, 0, 0, 0, 1, 0, 0, 0, 8, 8]) == Fit::Yes;
+    let opener = radmin_frame(talk.opener.bytes());
+    let answerer = match talk.answerer.bytes() {
+        said @ [1, 0, 0, 0, 0x25, ..] if asks && said.len() >= 46 => Fit::Yes,
+        said => radmin_frame(said),
     };
     judge(App::Radmin, opener, answerer)
+}
+
+/// The checksum is the sum of the data's words with the low byte first, the last one filled up with
+/// zeros.
+fn radmin_frame(bytes: &[u8]) -> Fit {
+    let (Some(length), Some(checksum)) = (be32(bytes, 1), be32(bytes, 5)) else {
+        return if starts(bytes, &[1, 0, 0]) == Fit::No { Fit::No } else { Fit::Part };
+    };
+    if bytes[0] != 1 || !(1..=2048).contains(&length) || checksum == 0 {
+        return Fit::No;
+    }
+    let Some(data) = bytes.get(9..9 + length as usize) else { return Fit::Part };
+    let sum = data.chunks(4).fold(0_u32, |sum, word| {
+        let word = word.iter().rev().fold(0, |word, &b| word << 8 | u32::from(b));
+        sum.wrapping_add(word)
+    });
+    Fit::of(sum == checksum)
 }
 
 /// Commands of TeamViewer's own TCP protocol: `17 24`, command, length (u16, low byte first); since
@@ -501,13 +537,24 @@ mod tests {
         both_and_halves(2598, b"\x1aCGP/01\x01", b"\x1aCGP/01\x02", App::Citrix);
         both_and_halves(4000, b"NXSH-8.10.1\n\x16\x03", b"NXD-8.10.1\n\x16", App::NoMachine);
         assert_eq!(tcp(4000, &[(Opener, b"NXSH-hello world\n")]), App::Unknown);
+        let (probe, echo) = (hex("010001000a0002000000"), hex("020001000a0002000000"));
+        assert_eq!(udp(4000, &[(Opener, &probe), (Answerer, &echo)]), App::NoMachine);
+        assert_eq!(udp(4000, &[(Opener, &probe)]), App::Unknown);
         let hello = hex("3011000000000000d7a3703d0ad70d400000000000000000");
         both_and_halves(6129, &hello, &hello, App::DameWare);
         let far = hex("3011000000000000d7a3703d0ad70d7f0000000000000000");
         assert_eq!(tcp(6129, &[(Opener, &far)]), App::Unknown);
-        let mut answer = hex("0100000025");
-        answer.resize(46, 0x55);
-        both_and_halves(4899, &hex("01000000010000000808"), &answer, App::Radmin);
+        let asks = hex("01000000010000000808");
+        let mut answer = hex("01000000250000021208020000 0a");
+        answer.resize(46, 0);
+        both_and_halves(4899, &asks, &answer, App::Radmin);
+        answer.fill(0x55);
+        answer[..5].copy_from_slice(&hex("0100000025"));
+        assert_eq!(tcp(4899, &[(Opener, &asks), (Answerer, &answer)]), App::Radmin);
+        assert_eq!(tcp(4899, &[(Answerer, &answer)]), App::Unknown);
+        let (second, answer) =
+            (hex("0100000005000002272702000000"), hex("0100000005000000272700000000"));
+        both_and_halves(4899, &second, &answer, App::Radmin);
         assert_eq!(tcp(4899, &[(Opener, &hex("01000000010000000908"))]), App::Unknown);
         let data = b"\0X\x08\0}\x08\r\n\0.\x08Please press <Enter>";
         assert_eq!(tcp(5631, &[(Opener, &[0; 4]), (Answerer, data)]), App::PcAnywhere);

@@ -157,7 +157,7 @@ fn rtmp(talk: &Talk<'_>) -> Answer {
 }
 
 /// Cisco's Skinny (SCCP): length, version of the header, message, all with the low byte first. A
-/// telephone registers by its name.
+/// telephone registers by its name and is acknowledged or turned away.
 fn skinny(talk: &Talk<'_>) -> Answer {
     let message = |bytes: &[u8]| match (le32(bytes, 0), le32(bytes, 4), le32(bytes, 8)) {
         (Some(length), _, _) if !(4..=4096).contains(&length) => Err(()),
@@ -167,53 +167,58 @@ fn skinny(talk: &Talk<'_>) -> Answer {
         _ => Ok(None),
     };
     let (opener, answerer) = (talk.opener.bytes(), talk.answerer.bytes());
-    match (message(opener), message(answerer)) {
-        (Err(()), _) | (_, Err(())) => Answer::No,
-        (Ok(Some((20.., 1))), Ok(answer)) => match opener.get(12..27) {
-            Some(name) => {
-                let is_name = matches!(&name[..3], b"SEP" | b"ATA" | b"VGC" | b"CIP" | b"UPC");
-                let is_mac = name[3..].iter().all(u8::is_ascii_hexdigit);
-                match (is_name && is_mac, answer) {
-                    (false, _) => Answer::No,
-                    (true, None) => Answer::Likely(App::Skinny),
-                    (true, Some(_)) => Answer::Sure(App::Skinny),
-                }
-            }
+    let (asked, told) = match (message(opener), message(answerer)) {
+        (Err(()), _) | (_, Err(())) => return Answer::No,
+        (Ok(asked), Ok(told)) => (asked, told),
+    };
+    if let Some((20.., 1)) = asked {
+        let Some(name) = opener.get(12..28) else { return Answer::More };
+        let end = name.iter().position(|&b| b == 0).unwrap_or(name.len());
+        let is_name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+        if end < 3 || !name[..end].iter().all(is_name) || name[end..].iter().any(|&b| b != 0) {
+            return Answer::No;
+        }
+        let is_phone = name.starts_with(b"SEP") && name[3..15].iter().all(u8::is_ascii_hexdigit);
+        return match told {
+            Some((_, 0x81 | 0x9b | 0x9d)) => Answer::Sure(App::Skinny),
+            _ if is_phone || talk.service_port == SKINNY_PORT => Answer::Likely(App::Skinny),
+            Some(_) => Answer::No,
             None => Answer::More,
-        },
-        // acknowledged, or asked for what it can do
-        (Ok(None), Ok(Some((_, 0x81 | 0x9b | 0x9d)))) | (Ok(Some(_)), Ok(Some(_)))
-            if talk.service_port == 2000 =>
+        };
+    }
+    match (asked, told) {
+        (Some(_), Some(_)) | (None, Some((_, 0x81 | 0x9b | 0x9d)))
+            if talk.service_port == SKINNY_PORT =>
         {
             Answer::Likely(App::Skinny)
         }
-        (Ok(None), Ok(_)) => Answer::More,
-        _ if talk.service_port == 2000 => Answer::More,
+        (None, _) => Answer::More,
+        _ if talk.service_port == SKINNY_PORT => Answer::More,
         _ => Answer::No,
     }
 }
+
+/// Skinny's port: breaks the tie between messages that say little.
+const SKINNY_PORT: u16 = 2000;
 
 /// The magic cookie of RFC 8489 section 5.
 const STUN_COOKIE: u32 = 0x2112_a442;
 /// Header of a STUN message.
 const STUN_HEADER: usize = 20;
 
-/// A STUN message that fills its datagram; without the cookie (RFC 3489) its attributes must fit.
+/// A STUN message that fills its datagram; without the cookie (RFC 3489) its attributes must be
+/// known, or its transaction come back.
 fn stun(talk: &Talk<'_>) -> Answer {
-    let end = |said: Said<'_>| first(said, stun_message);
-    match judge(App::Stun, end(talk.opener), end(talk.answerer)) {
-        Answer::Sure(app) if end(talk.opener) == Fit::Yes && end(talk.answerer) == Fit::Yes => {
-            // the old kind: the transaction comes back
-            let transaction = |said: Said<'_>| {
-                said.first().and_then(|(bytes, _)| bytes.get(4..20)).map(<[u8]>::to_owned)
-            };
-            if transaction(talk.opener) == transaction(talk.answerer) {
-                Answer::Sure(app)
-            } else {
-                Answer::No
-            }
+    let (opener, answerer) = (first(talk.opener, stun_message), first(talk.answerer, stun_message));
+    let [asked, told] = [talk.opener, talk.answerer].map(|said| said.first().map(|d| d.0));
+    match (opener, answerer) {
+        (Fit::Part | Fit::Yes, Fit::Part | Fit::Yes)
+            if let (Some(asked), Some(told)) = (asked, told) =>
+        {
+            let same = asked.get(4..STUN_HEADER) == told.get(4..STUN_HEADER);
+            if same { Answer::Sure(App::Stun) } else { Answer::No }
         }
-        answer => answer,
+        _ => judge(App::Stun, opener, answerer),
     }
 }
 
@@ -229,30 +234,43 @@ fn stun_message(bytes: &[u8], wire: usize) -> Fit {
         return Fit::Only;
     }
     // binding and shared secret: request, answer, error
-    let known = matches!(kind, 1 | 2 | 0x101 | 0x102 | 0x111 | 0x112);
+    if !matches!(kind, 1 | 2 | 0x101 | 0x102 | 0x111 | 0x112) {
+        return Fit::No;
+    }
     let mut rest = bytes.get(STUN_HEADER..).unwrap_or_default();
     while let (Some(kind), Some(length)) = (be16(rest, 0), be16(rest, 2)) {
         let is_known = matches!(kind, 1..=0x0b | 0x20 | 0x8000..=0x8100);
         match rest.get(4 + usize::from(length).next_multiple_of(4)..) {
             Some(next) if is_known => rest = next,
-            _ => return Fit::No,
+            _ => return Fit::Part,
         }
     }
-    match (known && rest.is_empty(), length) {
-        (false, _) => Fit::No,
-        // a header of a request alone is 20 bytes of which four are fixed
-        (true, _) => Fit::Yes,
-    }
+    if rest.is_empty() { Fit::Yes } else { Fit::Part }
 }
 
-/// STUN over TCP (RFC 8489 section 6.2.2): always with the cookie.
+/// STUN over TCP (RFC 8489 section 6.2.2), perhaps behind a length (RFC 4571): always with the
+/// cookie.
 fn stun_tcp(talk: &Talk<'_>) -> Answer {
+    let message = |bytes: &[u8]| match (be16(bytes, 0), be32(bytes, 4)) {
+        (Some(kind), _) if kind >> 14 != 0 => Fit::No,
+        (_, Some(STUN_COOKIE)) => Fit::Only,
+        (_, Some(_)) => Fit::No,
+        _ => Fit::Part,
+    };
     let end = |said: Said<'_>| {
         let bytes = said.bytes();
-        match (be16(bytes, 0), be16(bytes, 2), be32(bytes, 4)) {
-            (Some(kind), _, _) if kind >> 14 != 0 => Fit::No,
-            (_, _, Some(STUN_COOKIE)) => Fit::Only,
-            (_, _, Some(_)) => Fit::No,
+        let framed = match (be16(bytes, 0), be16(bytes, 4)) {
+            (Some(frame), Some(length))
+                if usize::from(length) + STUN_HEADER == usize::from(frame) =>
+            {
+                message(&bytes[2..])
+            }
+            (_, Some(_)) => Fit::No,
+            _ => Fit::Part,
+        };
+        match (message(bytes), framed) {
+            (Fit::No, fit) | (fit, Fit::No) => fit,
+            (Fit::Only, _) | (_, Fit::Only) => Fit::Only,
             _ => Fit::Part,
         }
     };
@@ -348,6 +366,11 @@ mod tests {
         assert_eq!(tcp(2000, &[(Opener, &register), (Answerer, &ack)]), App::Skinny);
         assert_eq!(tcp(2000, &[(Opener, &register)]), App::Skinny);
         assert_eq!(tcp_path(2000, &[(Answerer, &ack)]), [App::Skinny]);
+        let bridge =
+            [hex("28000000 12000000 01000000"), b"CONF_BRIDGE\0\0\0\0\0".to_vec(), vec![0; 20]]
+                .concat();
+        assert_eq!(tcp(2000, &[(Opener, &bridge), (Answerer, &ack)]), App::Skinny);
+        assert_eq!(tcp_path(2001, &[(Opener, &bridge)]), []);
     }
 
     #[test]
@@ -365,6 +388,12 @@ mod tests {
         other[9] ^= 1;
         assert_eq!(udp(3478, &[(Opener, &old), (Answerer, &other)]), App::Unknown);
         assert_eq!(udp(3478, &[(Opener, &request[..19])]), App::Unknown);
+        let framed = [&(request.len() as u16).to_be_bytes(), &request[..]].concat();
+        assert_eq!(tcp(42000, &[(Opener, &framed)]), App::Stun);
+        let strange = hex("00010008 c15dae63585d14392e582c260403bf30 0101000431323334");
+        let answer = hex("00020008 c15dae63585d14392e582c260403bf30 0103000431323334");
+        assert_eq!(udp(3478, &[(Opener, &strange), (Answerer, &answer)]), App::Stun);
+        assert_eq!(udp(3478, &[(Opener, &strange)]), App::Unknown);
     }
 
     fn packet(number: u16, source: u32) -> Vec<u8> {

@@ -138,7 +138,10 @@ fn desktops() -> Vec<Row> {
     let mut ping = filled("0000000000000000000003172447500005", 96);
     ping.truncate(96);
     let viewer_udp = vec![(Opener, ping.clone()), (Answerer, ping)];
-    let radmin = vec![(Opener, hex("01000000010000000808")), (Answerer, filled("0100000025", 46))];
+    // behind the length a checksum: the sum of the data's words
+    let mut told = hex("01 00000025 00000212 08020000 0a");
+    told.resize(46, 0);
+    let radmin = vec![(Opener, hex("01000000010000000808")), (Answerer, told)];
     vec![
         Row::new("VNC", Tcp, &[5900, 7000], vnc(), App::Vnc),
         Row::new("SSH", Tcp, &[22, 8022], ssh, App::Ssh),
