@@ -65,7 +65,9 @@ fn message(reader: &mut Reader<'_>, wire: usize, more: bool) -> Parsed<Message> 
         Err(_) if questions > 0 => Fit::Weak,
         Err(stop) => return Err(stop),
     };
-    Ok(Message { fit, response, multicast: id == 0 && (marks.top_bit || marks.local) })
+    let multicast = id == 0 && (marks.top_bit || marks.local);
+    let fit = if multicast && fit == Fit::Good { Fit::Alone } else { fit };
+    Ok(Message { fit, response, multicast })
 }
 
 #[derive(Debug, Default)]

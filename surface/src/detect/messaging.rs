@@ -326,6 +326,32 @@ fn whois(talk: &Talk<'_>) -> Answer {
 mod tests {
     use super::super::testing::{Answerer, Opener, hex, tcp, tcp_path};
     use crate::App;
+    use crate::talk::{Answer, Said, Talk, Test};
+
+    /// What a test says to bytes from the middle of a connection, once no more come.
+    fn middle(test: Test, asks: &[u8], tells: &[u8]) -> Answer {
+        test(&Talk {
+            opener: Said::new(asks, &[], false),
+            answerer: Said::new(tells, &[], false),
+            opener_port: 50_000,
+            service_port: 2299,
+            answerer_first: false,
+            last: true,
+        })
+    }
+
+    #[test]
+    fn in_their_middle() {
+        let method = hex("01 0001 00000004 003c0028 ce");
+        assert_eq!(middle(super::amqp, &method, &[]), Answer::Likely(App::Amqp));
+        assert_eq!(middle(super::amqp, &method, &[0x55; 9]), Answer::Likely(App::Amqp));
+        assert_eq!(middle(super::amqp, &[0x55; 9], &[0x55; 9]), Answer::No);
+        let (message, known) = (hex("32 08 0003 612f62 0001 78"), hex("40 02 0001"));
+        assert_eq!(middle(super::mqtt, &message, &known), Answer::Likely(App::Mqtt));
+        assert_eq!(middle(super::mqtt, &message, &[]), Answer::No);
+        let ask = b"<iq type='get' to='a@example.com'/>";
+        assert_eq!(middle(super::xmpp, ask, &[]), Answer::Likely(App::Xmpp));
+    }
 
     #[test]
     fn irc() {

@@ -69,9 +69,30 @@ fn redis_asks(reader: &mut Reader<'_>) -> Parsed {
         reader.literal(b"\r\n")?;
         return Ok(Fit::Alone);
     }
-    let line = reader.until(b'\n', 64)?.trim_ascii_end();
-    let known = [&b"PING"[..], b"INFO", b"ping", b"info"].contains(&line);
-    need(known)?;
+    let line = reader.until(b'\n', 512)?.strip_suffix(b"\r").ok_or(Stop::No)?;
+    let mut words = line.split(|&byte| byte == b' ');
+    let command = words.next().unwrap_or_default();
+    let known = |names: &[&[u8]]| names.iter().any(|name| name.eq_ignore_ascii_case(command));
+    let alone: [&[u8]; 6] = [b"PING", b"INFO", b"MONITOR", b"COMMAND", b"FLUSHALL", b"SAVE"];
+    let more: [&[u8]; 16] = [
+        b"SET",
+        b"GET",
+        b"DEL",
+        b"INCR",
+        b"KEYS",
+        b"SCAN",
+        b"AUTH",
+        b"HELLO",
+        b"SELECT",
+        b"CONFIG",
+        b"CLIENT",
+        b"PUBLISH",
+        b"SUBSCRIBE",
+        b"PSUBSCRIBE",
+        b"SLAVEOF",
+        b"REPLICAOF",
+    ];
+    need(is_text(line) && (known(&alone) || known(&more) && words.next().is_some()))?;
     Ok(Fit::Weak)
 }
 
@@ -79,7 +100,8 @@ fn redis_asks(reader: &mut Reader<'_>) -> Parsed {
 fn redis_tells(reader: &mut Reader<'_>) -> Parsed {
     let kind = reader.u8()?;
     match kind {
-        b':' | b'*' | b'$' => {
+        // numbers, arrays and strings; maps, sets, attributes and what is pushed in version 3
+        b':' | b'*' | b'$' | b'%' | b'~' | b'|' | b'>' => {
             let rest = reader.rest();
             if kind == b'$' && rest.first() == Some(&b'-') {
                 reader.literal(b"-1\r\n")?;
@@ -90,7 +112,7 @@ fn redis_tells(reader: &mut Reader<'_>) -> Parsed {
             let info = kind == b'$' && reader.rest().starts_with(b"# Server\r\nredis_version:");
             Ok(if info { Fit::Alone } else { Fit::Weak })
         }
-        b'+' | b'-' | b'%' => {
+        b'+' | b'-' => {
             let line = reader.until(b'\n', 512)?;
             need(line.ends_with(b"\r") && is_text(line))?;
             let word = line.split(u8::is_ascii_whitespace).next().unwrap_or_default();
@@ -98,9 +120,7 @@ fn redis_tells(reader: &mut Reader<'_>) -> Parsed {
                 (b'+', b"PONG")
                 | (b'-', b"NOAUTH" | b"DENIED" | b"WRONGPASS" | b"MOVED" | b"MISCONF") => Fit::Good,
                 (b'+', b"OK") if line == b"OK\r" => Fit::Weak,
-                (b'-', b"ERR") | (b'+', b"QUEUED" | b"FULLRESYNC" | b"CONTINUE") | (b'%', _) => {
-                    Fit::Weak
-                }
+                (b'-', b"ERR") | (b'+', b"QUEUED" | b"FULLRESYNC" | b"CONTINUE") => Fit::Weak,
                 _ => return Err(Stop::No),
             })
         }

@@ -86,10 +86,8 @@ fn addresses() -> Vec<Row> {
     asks_time.extend_from_slice(&hex("e0fe5f1a 12345678"));
     let tells_time = hex("24 02 00 e9 00000fa1 00000b2c c0a80101 e0fe5e00 00000000
         e0fe5f1a 12345678 e0fe5f1a 22345678 e0fe5f1a 23345678");
-    let map = both(
-        hex("00 02 0000 0d3d 08fb 00000e10"),
-        hex("00 82 0000 00001000 0d3d 08fb 00000e10"),
-    );
+    let map =
+        both(hex("00 02 0000 0d3d 08fb 00000e10"), hex("00 82 0000 00001000 0d3d 08fb 00000e10"));
     let pcp = |head: &str| {
         hex(&format!(
             "{head} 0102030405060708090a0b0c 06 000000 0d3d 08fb 00000000000000000000ffffcb007107"
@@ -173,8 +171,10 @@ fn sql() -> Vec<Row> {
         let mut asks = hex("00000001 00000013 00000003 00000001");
         asks.extend_from_slice(&framed(path, 4));
         asks.resize(asks.len().next_multiple_of(4), 0);
-        asks.extend_from_slice(&hex("00000001 00000008 0904 75736572 0100 0000800d 00000001 00000002
-            00000005 00000002"));
+        asks.extend_from_slice(&hex(
+            "00000001 00000008 0904 75736572 0100 0000800d 00000001 00000002
+            00000005 00000002",
+        ));
         let tells = hex("00000003 ffff800d 00000001 00000005");
         Row::new(name, Tcp, &[3050, 3060], both(asks, tells), App::Firebird)
     };
@@ -189,13 +189,7 @@ fn sql() -> Vec<Row> {
         browser("SQL Server's browser, elsewhere", &[2299], [App::Unknown, App::Ssrp]),
         firebird("Firebird", b"C:\\data\\practice.fdb"),
         firebird("Firebird, a path with padding", b"/data/practice.fdb"),
-        Row::new(
-            "MySQL",
-            Tcp,
-            &[3306, 2299],
-            vec![(Answerer, greets), (Opener, tls)],
-            App::MySql,
-        ),
+        Row::new("MySQL", Tcp, &[3306, 2299], vec![(Answerer, greets), (Opener, tls)], App::MySql),
         Row::new(
             "PostgreSQL",
             Tcp,
