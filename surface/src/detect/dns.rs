@@ -32,7 +32,8 @@ fn message(reader: &mut Reader<'_>, wire: usize, more: bool) -> Parsed<Message> 
     let (id, flags) = (reader.be16()?, reader.be16()?);
     let response = flags & 0x8000 != 0;
     let opcode = flags >> 11 & 0xf;
-    need(matches!(opcode, 0..=2 | 4..=6) && flags & 0x0040 == 0)?;
+    // a reserved bit or opcode, or a request with an error, is somebody's mistake or test
+    let mut odd = !matches!(opcode, 0..=2 | 4..=6) || flags & 0x0040 != 0;
     let mut counts = [0_usize; 4];
     for count in &mut counts {
         *count = usize::from(reader.be16()?);
@@ -44,7 +45,8 @@ fn message(reader: &mut Reader<'_>, wire: usize, more: bool) -> Parsed<Message> 
         need(questions <= 4)?;
     } else {
         // an inverse query has an answer and asks for its name (RFC 1035 section 6.4)
-        need(flags & 0x000f == 0 && questions <= 64)?;
+        odd |= flags & 0x000f != 0;
+        need(questions <= 64)?;
         need(questions > 0 || (opcode == 1 && answers == 1))?;
     }
     if records + questions == 0 {
@@ -58,7 +60,7 @@ fn message(reader: &mut Reader<'_>, wire: usize, more: bool) -> Parsed<Message> 
     }
     let rest = (0..records.min(RECORDS_MAX)).try_for_each(|_| record(reader, &mut marks));
     let fit = match rest {
-        _ if marks.broken => Fit::Weak,
+        _ if marks.broken || odd => Fit::Weak,
         Ok(()) if reader.at() == wire || records > RECORDS_MAX => Fit::Good,
         Ok(()) => Fit::Weak,
         Err(Stop::Short) if more && questions > 0 => Fit::Good,
@@ -164,7 +166,9 @@ fn connection(talk: &Talk<'_>) -> Answer {
             Ok(said.fit)
         })
     };
-    judge(App::Dns, talk, [end(&talk.opener, false), end(&talk.answerer, true)], PORTS)
+    // link-local names have this transport too (RFC 4795 section 2.4)
+    let app = if talk.service_port == LLMNR_PORT { App::Llmnr } else { App::Dns };
+    judge(app, talk, [end(&talk.opener, false), end(&talk.answerer, true)], PORTS)
 }
 
 /// A name in NetBIOS's first-level encoding: half a byte in each letter from A to P, and a scope
@@ -259,16 +263,18 @@ mod tests {
 
     #[test]
     fn what_only_looks_like_dns() {
-        // a count that does not fit, a class that does not exist, a reserved bit, one byte
+        // a count that does not fit, a class that does not exist, one byte
         for digits in [
             "1234 0100 0001 0009 0000 0000 07 6578616d706c65 03 636f6d 00 0001 0001",
             "1234 0100 0001 0000 0000 0000 07 6578616d706c65 03 636f6d 00 0001 0909",
-            "1234 0140 0001 0000 0000 0000 07 6578616d706c65 03 636f6d 00 0001 0001",
             "00",
         ] {
             assert_eq!(udp(53, &[(Opener, &hex(digits))]), App::Unknown, "{digits}");
         }
-        // a pointer in front of all names: on its port only
+        // a reserved bit, a pointer in front of all names: on its port only
+        let odd = hex("1234 0140 0001 0000 0000 0000 07 6578616d706c65 03 636f6d 00 0001 0001");
+        assert_eq!(udp_on(53, &[(Opener, &odd)]), App::Dns);
+        assert_eq!(udp_on(2299, &[(Opener, &odd)]), App::Unknown);
         let broken = hex("1234 0100 0001 0000 0000 0000 c00c 0001 0001");
         assert_eq!(udp_on(53, &[(Opener, &broken)]), App::Dns);
         assert_eq!(udp_on(2299, &[(Opener, &broken)]), App::Unknown);

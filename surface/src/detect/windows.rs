@@ -110,8 +110,8 @@ fn dce_rpc_header(reader: &mut Reader<'_>, kinds: &[u8], early: &[u8]) -> Parsed
     }
     need(reader.u8()? == 5 && reader.u8()? <= 1)?;
     let (kind, flags) = (reader.u8()?, reader.u8()?);
-    // the first fragment of a call, or its last
-    need(kinds.contains(&kind) && flags & 3 != 0)?;
+    // the first fragment of a call, or its last; some forget to say so when they bind
+    need(kinds.contains(&kind) && (flags & 3 != 0 || kind == BIND || early.contains(&kind)))?;
     // integers little or big endian in ASCII; IEEE floats; zero
     let little = match reader.u8()? {
         0x10 => true,
