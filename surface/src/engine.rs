@@ -7,7 +7,7 @@ use skb::LinkType;
 
 use crate::App;
 use crate::flow::{Flow, FlowId, Hasher, Key, Look, Opener, Side, Table, flags};
-use crate::inspect::{Inspection, Outcome, Roles};
+use crate::inspect::{Inspection, Outcome, Roles, Spares};
 use crate::peel::{Packet, Peeled, Peeler, proto};
 use crate::record::FlowRecord;
 use crate::site::Site;
@@ -66,6 +66,7 @@ pub struct Analyzer {
     table: Table,
     /// Bytes held by inspections.
     inspected: usize,
+    spares: Spares,
     ended: Vec<FlowRecord>,
     site: Site,
 }
@@ -90,6 +91,7 @@ impl Analyzer {
             hasher: Hasher::default(),
             table: Table::new(limits.flows_max),
             inspected: 0,
+            spares: Spares::default(),
             ended: Vec::new(),
             site: Site::default(),
         }
@@ -240,7 +242,7 @@ impl Analyzer {
         flow.count(one.side, &one.packet, one.time_ns);
         if one.packet.payload_wire > 0 && !matches!(flow.look, Look::Done) {
             let room = self.limits.inspected_bytes_max.saturating_sub(self.inspected);
-            let (before, after) = look(flow, one, room);
+            let (before, after) = look(flow, one, room, &mut self.spares);
             self.inspected = self.inspected + after - before;
             self.counts.unlooked += u64::from(before > 0 && after == 0 && room == 0);
         }
@@ -251,6 +253,7 @@ impl Analyzer {
             self.inspected -= size_of::<Inspection>() + inspection.held();
             let outcome = inspection.end(roles(&flow));
             settle(&mut flow, &inspection, outcome);
+            self.spares.give(inspection);
         }
         let record = FlowRecord::new(flow);
         self.site.flow(&record);
@@ -261,7 +264,7 @@ impl Analyzer {
 /// Looks at a packet. The bytes that its inspection held before and after come back. Without
 /// `room` it is over.
 #[inline(never)]
-fn look(flow: &mut Flow, one: &Waiting<'_>, room: usize) -> (usize, usize) {
+fn look(flow: &mut Flow, one: &Waiting<'_>, room: usize, spares: &mut Spares) -> (usize, usize) {
     let held = |inspection: &Inspection| size_of::<Inspection>() + inspection.held();
     let roles = roles(flow);
     let (mut inspection, before) = match std::mem::replace(&mut flow.look, Look::Done) {
@@ -269,7 +272,7 @@ fn look(flow: &mut Flow, one: &Waiting<'_>, room: usize) -> (usize, usize) {
             let held = held(&inspection);
             (inspection, held)
         }
-        Look::Wanted => (Box::default(), 0),
+        Look::Wanted => (spares.take(), 0),
         Look::Done => return (0, 0),
     };
     let packet = &one.packet;
@@ -293,6 +296,7 @@ fn look(flow: &mut Flow, one: &Waiting<'_>, room: usize) -> (usize, usize) {
         return (before, after);
     }
     settle(flow, &inspection, outcome);
+    spares.give(inspection);
     (before, 0)
 }
 

@@ -29,7 +29,7 @@ pub(crate) const PATH_MAX: usize = 4;
 #[derive(Debug, Default)]
 struct Heard {
     bytes: Vec<u8>,
-    cuts: Vec<Cut>,
+    cuts: ArrayVec<Cut, DATAGRAMS_MAX>,
     whole: bool,
     /// A gap came or the room is used up: later bytes do not join on.
     closed: bool,
@@ -48,6 +48,14 @@ impl Heard {
             self.bytes.extend_from_slice(&data[..data.len().min(room)]);
             self.closed = data.len() >= room;
         }
+    }
+
+    /// As new, with the memory kept unless it is large.
+    fn clear(&mut self) {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        bytes.shrink_to(STREAM_BYTES_MAX);
+        *self = Self { bytes, ..Self::default() };
     }
 
     /// Takes `bytes` off the front: a wrapper's own.
@@ -104,6 +112,30 @@ pub(crate) struct Inspection {
     pub(crate) path: ArrayVec<App, PATH_MAX>,
     /// The innermost wrapper that was opened, and whether the roles were the other way round.
     wrapper: Option<(App, bool)>,
+}
+
+/// Inspections that are over, for those to come: their memory is used again.
+#[derive(Debug, Default)]
+pub(crate) struct Spares(Vec<Box<Inspection>>);
+
+/// Inspections kept for others to come.
+const SPARES_MAX: usize = 64;
+
+impl Spares {
+    /// One as new.
+    pub(crate) fn take(&mut self) -> Box<Inspection> {
+        self.0.pop().unwrap_or_default()
+    }
+
+    /// Gives one back.
+    pub(crate) fn give(&mut self, mut inspection: Box<Inspection>) {
+        if self.0.len() < SPARES_MAX {
+            let mut heard = std::mem::take(&mut inspection.heard);
+            heard.iter_mut().for_each(Heard::clear);
+            *inspection = Inspection { heard, ..Inspection::default() };
+            self.0.push(inspection);
+        }
+    }
 }
 
 impl Inspection {

@@ -204,17 +204,27 @@ fn dtls_records(datagram: &[u8], wire: usize) -> Option<bool> {
 
 /// The product that the names in a handshake tell.
 pub(super) fn refine(talk: &Talk<'_>) -> Option<App> {
-    let facts = tls::facts(talk);
-    if facts.alpn.iter().any(|name| name.starts_with("anydesk/")) {
-        return Some(App::AnyDesk);
+    let client = flight(talk.opener.bytes());
+    let mut sni = None;
+    if let Some((name, mut alpn)) = tls::asked(&client) {
+        if alpn.any(|name| name.starts_with(b"anydesk/")) {
+            return Some(App::AnyDesk);
+        }
+        sni = name.and_then(|name| str::from_utf8(name).ok());
     }
-    if let Some(certificate) = &facts.certificate
-        && (certificate.subject.as_deref() == Some("AnyDesk Client")
-            || certificate.organization.as_deref() == Some("philandro Software GmbH"))
-    {
-        return Some(App::AnyDesk);
+    if let Some(sni) = sni {
+        return tools::by_relay(sni);
     }
-    facts.sni.as_deref().and_then(tools::by_relay)
+    // AnyDesk's certificates name it, on either side of the connection
+    let names = [&b"AnyDesk Client"[..], b"philandro Software GmbH"];
+    let server = talk.answerer.bytes();
+    if !names.iter().any(|name| memchr::memmem::find(server, name).is_some()) {
+        return None;
+    }
+    let certificate = tls::certificate(talk)?;
+    let names = [certificate.subject.as_deref(), certificate.organization.as_deref()];
+    (names[0] == Some("AnyDesk Client") || names[1] == Some("philandro Software GmbH"))
+        .then_some(App::AnyDesk)
 }
 
 #[cfg(test)]

@@ -127,15 +127,22 @@ fn http2(talk: &Talk<'_>) -> Answer {
 
 /// Index behind the empty line that ends the headers.
 fn headers_end(bytes: &[u8]) -> Option<usize> {
-    bytes.windows(4).position(|w| w == b"\r\n\r\n").map(|at| at + 4)
+    memchr::memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4)
 }
 
-/// The value of a header field, by its name in lower case.
-pub(crate) fn header<'a>(bytes: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let end = headers_end(bytes).unwrap_or(bytes.len());
-    bytes[..end].split(|&b| b == b'\n').skip(1).find_map(|line| {
-        let colon = line.iter().position(|&b| b == b':')?;
-        line[..colon].eq_ignore_ascii_case(name).then(|| line[colon + 1..].trim_ascii())
+/// The header fields: name and value.
+fn fields(bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut rest = &bytes[..headers_end(bytes).unwrap_or(bytes.len())];
+    std::iter::from_fn(move || {
+        // behind the first line, then behind each field
+        let at = memchr::memchr(b'\n', rest)?;
+        rest = &rest[at + 1..];
+        let line = &rest[..memchr::memchr(b'\n', rest).unwrap_or(rest.len())];
+        Some(line)
+    })
+    .filter_map(|line| {
+        let (name, value) = line.split_at_checked(memchr::memchr(b':', line)?)?;
+        Some((name, value[1..].trim_ascii()))
     })
 }
 
@@ -145,24 +152,28 @@ fn contains(hay: &[u8], needle: &[u8]) -> bool {
 
 /// What HTTP carries that has a name of its own.
 pub(super) fn refine(talk: &Talk<'_>) -> Option<App> {
-    let request = talk.opener.bytes();
-    let has = |name: &[u8], part: &[u8]| header(request, name).is_some_and(|v| contains(v, part));
-    if has(b"accept", b"application/vnd.x.restic.rest")
-        || has(b"content-type", b"application/vnd.x.restic.rest")
-    {
-        // restic REST backend, "API v2"
-        return Some(App::Restic);
-    }
-    if has(b"user-agent", b"NetSupport Manager") {
-        return Some(App::NetSupport);
-    }
-    if has(b"content-type", b"application/ipp") {
-        return Some(App::Ipp); // RFC 8010 section 4
-    }
-    if has(b"upgrade", b"websocket") && talk.answerer.bytes().starts_with(b"HTTP/1.1 101") {
-        return Some(App::Websocket); // RFC 6455 section 4
-    }
-    None
+    fields(talk.opener.bytes()).find_map(|(name, value)| {
+        let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+        match name.len() {
+            // restic REST backend, "API v2"
+            6 if is(b"accept") && contains(value, b"application/vnd.x.restic.rest") => {
+                Some(App::Restic)
+            }
+            12 if is(b"content-type") && contains(value, b"application/vnd.x.restic.rest") => {
+                Some(App::Restic)
+            }
+            // RFC 8010 section 4
+            12 if is(b"content-type") && contains(value, b"application/ipp") => Some(App::Ipp),
+            10 if is(b"user-agent") && contains(value, b"NetSupport Manager") => {
+                Some(App::NetSupport)
+            }
+            // RFC 6455 section 4
+            7 if is(b"upgrade") && contains(value, b"websocket") => {
+                talk.answerer.bytes().starts_with(b"HTTP/1.1 101").then_some(App::Websocket)
+            }
+            _ => None,
+        }
+    })
 }
 
 /// Where the tunnel of a `CONNECT` begins (RFC 9110 section 9.3.6).

@@ -47,6 +47,19 @@ pub(crate) fn text(bytes: &[u8]) -> String {
         .collect()
 }
 
+/// What tells a product: the name asked for and the protocols offered, as they are on the wire.
+pub(crate) fn asked<'a>(
+    client: &'a hello::Handshake<'_>,
+) -> Option<(Option<&'a [u8]>, impl Iterator<Item = &'a [u8]>)> {
+    let hello = client.message(hello::CLIENT_HELLO).and_then(ClientHello::parse)?;
+    Some((hello.server_name(), hello.alpn()))
+}
+
+/// The server's certificate, where it is in clear.
+pub(crate) fn certificate(talk: &Talk<'_>) -> Option<Certificate> {
+    flight(talk.answerer.bytes()).message(hello::CERTIFICATE).and_then(Certificate::first_of)
+}
+
 /// The facts of a conversation over a stream (`datagrams` for DTLS and QUIC's JA4).
 pub(crate) fn facts(talk: &Talk<'_>) -> TlsFacts {
     let mut facts = TlsFacts::default();
