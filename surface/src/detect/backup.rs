@@ -350,9 +350,7 @@ mod tests {
     #[test]
     fn shares() {
         let call = |program: &str| {
-            hex(&format!(
-                "4b2a7c10 00000000 00000002 {program} 00000003 00000000 00000000 00000000 00000000 00000000"
-            ))
+            hex(&format!("4b2a7c10 00000000 00000002 {program} 00000003 {}", "00000000".repeat(5)))
         };
         let reply = hex("4b2a7c10 00000001 00000000 00000000 00000000 00000000");
         let mark =

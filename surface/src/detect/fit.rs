@@ -80,7 +80,7 @@ pub(super) fn find(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
     bytes.windows(pattern.len()).position(|window| window == pattern)
 }
 
-/// The first line without its end, and whether the end is there. Carriage return is part of the end.
+/// The first line without its end (perhaps with a carriage return), and whether the end is there.
 pub(super) fn line(bytes: &[u8]) -> (&[u8], bool) {
     match bytes.iter().position(|&b| b == b'\n') {
         Some(at) => (bytes[..at].strip_suffix(b"\r").unwrap_or(&bytes[..at]), true),

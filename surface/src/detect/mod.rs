@@ -23,6 +23,7 @@ mod quic;
 mod rdp;
 mod remote;
 mod routing;
+mod rustdesk;
 mod sql;
 mod store;
 #[cfg(test)]
@@ -75,6 +76,7 @@ pub(crate) const TCP: &[&[Test]] = &[
     plant::TCP,
     routing::TCP,
     voice::TCP,
+    rustdesk::TCP,
 ];
 /// Families of tests for UDP.
 pub(crate) const UDP: &[&[Test]] = &[
@@ -97,6 +99,7 @@ pub(crate) const UDP: &[&[Test]] = &[
     plant::UDP,
     routing::UDP,
     voice::UDP,
+    rustdesk::UDP,
 ];
 
 const fn count(families: &[&[Test]]) -> usize {

@@ -211,14 +211,12 @@ mod tests {
 
     #[test]
     fn who_may_enter() {
-        let request = hex(
-            "01670031 40b664dbf5d681b2adbd176951511 8c1 0107737465766 5 0212dbc6c4b758be14f005b3870102030405 0406c0000201",
-        );
+        let request = hex("01670000 40b664dbf5d681b2adbd1769515118c1 010773746576 65
+             0212dbc6c4b758be14f005b387010203 0405 0406c0000201");
         let mut request = request;
         request[3] = request.len() as u8;
-        let accept = hex(
-            "0267002c 8383ece707a2f31bb65badfb22a64023 0606 00000002 0706 00000001 0806 ac100321 0906 ffffffff",
-        );
+        let accept = hex("0267002c 8383ece707a2f31bb65badfb22a64023
+             0606 00000002 0706 00000001 0806 ac100321 0906 ffffffff");
         both_and_halves(udp, 1812, &request, &accept, App::Radius);
         let reject = hex("03670014 42d5fe68699de5322f636f566bdd10f3");
         assert_eq!(udp(1812, &[(Opener, &request), (Answerer, &reject)]), App::Radius);
@@ -233,12 +231,10 @@ mod tests {
         both_and_halves(tcp, 49, &start, &reply, App::Tacacs);
         let another = hex("c0010200 a1b2c3d5 00000006 001122334455");
         assert_eq!(tcp(49, &[(Opener, &start), (Answerer, &another)]), App::Unknown);
-        let asks = hex(
-            "01000028 80000101 00000000 11223344 55667788 00000108 40000014 686f73742e6578616d706c65",
-        );
-        let tells = hex(
-            "01000034 00000101 00000000 11223344 55667788 0000010c 4000000c 000007d1 00000108 40000014 686f73742e6578616d706c65",
-        );
+        let asks = hex("01000028 80000101 00000000 11223344 55667788
+             00000108 40000014 686f73742e6578616d706c65");
+        let tells = hex("01000034 00000101 00000000 11223344 55667788 0000010c 4000000c 000007d1
+             00000108 40000014 686f73742e6578616d706c65");
         both_and_halves(tcp, 3868, &asks, &tells, App::Diameter);
     }
 }

@@ -208,7 +208,7 @@ fn l2tp(talk: &Talk<'_>) -> Answer {
     judge(App::L2tp, first(talk.opener, control), first(talk.answerer, control))
 }
 
-/// PPTP control messages (RFC 2637 section 2): length, type 1, the magic cookie, the message's type.
+/// PPTP control messages (RFC 2637 section 2): length, type 1, magic cookie, the message's type.
 fn pptp(talk: &Talk<'_>) -> Answer {
     let control = |bytes: &[u8]| {
         let Some(length) = be16(bytes, 0) else { return Fit::Part };
@@ -560,10 +560,9 @@ mod tests {
     #[test]
     fn zerotier_and_softether() {
         let hello = |dst: &str, src: &str| {
+            let program = "11010c010c0001 0000018000000000";
             padded(
-                &format!(
-                    "0011223344556677 {dst} {src} 00 aabbccddeeff0011 01 0c 010c0001 0000018000000000 {src} 00"
-                ),
+                &format!("0011223344556677 {dst} {src} 00 aabbccddeeff00 {program} {src} 00"),
                 120,
             )
         };

@@ -68,7 +68,7 @@ fn noise_is_nothing() {
         for kind in 0..5 {
             let mut frames = Vec::new();
             for port in (1..=60_000).step_by(13) {
-                let talk = (0..1 + numbers.below(4)).map(|_| {
+                let talk = (0..=numbers.below(4)).map(|_| {
                     let who = if numbers.below(2) == 0 { Opener } else { Answerer };
                     (who, numbers.bytes(kind))
                 });
@@ -106,7 +106,7 @@ fn damaged_rows_do_no_damage() {
         let mut frames = Vec::new();
         for n in 0..400_u16 {
             let mut damaged = row.clone();
-            for _ in 0..1 + numbers.below(3) {
+            for _ in 0..=numbers.below(3) {
                 let message = numbers.below(damaged.talk.len());
                 damage(&mut damaged.talk[message].1, &mut numbers);
             }
