@@ -190,22 +190,57 @@ fn esp(talk: &Talk<'_>) -> Answer {
 }
 
 /// L2TP control messages (RFC 2661 section 3.1, RFC 3931 section 3.2.1): T, L and S bits, the
-/// length of the datagram, then AVPs that begin with the message's type.
+/// length of the datagram, then AVPs that begin with the message's type. Data passes between them.
 fn l2tp(talk: &Talk<'_>) -> Answer {
-    let control = |bytes: &[u8], wire: usize| {
-        let header = matches!(bytes, [0xc8, 2 | 3, ..])
-            && be16(bytes, 2).is_some_and(|length| usize::from(length) == wire);
-        if !header {
-            return Fit::No;
+    let end = |said: Said<'_>| {
+        let mut passed = false;
+        for (bytes, wire) in said.datagrams() {
+            match l2tp_message(bytes, wire) {
+                Some(Fit::Part) => passed = true,
+                Some(fit) => return fit,
+                None => return Fit::No,
+            }
         }
-        match bytes.get(12..) {
-            // an acknowledgement without a message
-            Some([]) if wire == 12 => Fit::Part,
-            Some([0x80 | 0, 8, 0, 0, 0, 0, 0, 1..=20, ..]) => Fit::Yes,
-            _ => Fit::No,
-        }
+        // data that is nothing but a version
+        if passed && talk.last { Fit::No } else { Fit::Part }
     };
-    judge(App::L2tp, first(talk.opener, control), first(talk.answerer, control))
+    judge(App::L2tp, end(talk.opener), end(talk.answerer))
+}
+
+/// A control message, or data in PPP; [`Fit::Part`] is what says too little alone.
+fn l2tp_message(bytes: &[u8], wire: usize) -> Option<Fit> {
+    let (&first, &version) = (bytes.first()?, bytes.get(1)?);
+    if first & 0x80 == 0 {
+        // length, sequence and offset are there if their bits are set; then PPP's address, control
+        // and a protocol: IP, IPv6, their control protocols, LCP, authentication
+        let offset =
+            if first & 2 != 0 { 2 + usize::from(be16(bytes, bytes_before(first))?) } else { 0 };
+        let ppp = bytes.get(bytes_before(first) + offset..).unwrap_or_default();
+        let framed = matches!(
+            ppp,
+            [0xff, 3, 0 | 0x80, 0x21 | 0x57, ..]
+                | [0xff, 3, 0xc0, 0x21 | 0x23, ..]
+                | [0xff, 3, 0xc2, 0x23, ..]
+        );
+        let known = first & 0x34 == 0 && version == 2;
+        return known.then_some(if framed { Fit::Yes } else { Fit::Part });
+    }
+    if !matches!((first, version), (0xc8, 2 | 3)) || usize::from(be16(bytes, 2)?) != wire {
+        return None;
+    }
+    match bytes.get(12..)? {
+        // an acknowledgement without a message
+        [] if wire == 12 => Some(Fit::Part),
+        [0 | 0x80, 8, 0, 0, 0, 0, 0, 1..=20, ..] => Some(Fit::Yes),
+        _ => None,
+    }
+}
+
+/// Bytes of an L2TP data header with these bits, without the offset.
+const fn bytes_before(bits: u8) -> usize {
+    let length = if bits & 0x40 != 0 { 2 } else { 0 };
+    let sequence = if bits & 8 != 0 { 4 } else { 0 };
+    6 + length + sequence
 }
 
 /// PPTP control messages (RFC 2637 section 2): length, type 1, magic cookie, the message's type.
@@ -542,6 +577,12 @@ mod tests {
         assert_eq!(udp(1701, &[(Opener, &request)]), App::L2tp);
         assert_eq!(udp(1701, &[(Answerer, &reply)]), App::L2tp);
         assert_eq!(udp(1701, &[(Opener, &request[..60])]), App::Unknown);
+        // in the middle: echoes of LCP
+        let data =
+            [hex("02024a32d35e0000 ff03c021090a0008"), hex("000205f7206a ff03c021 0a0a0008")];
+        assert_eq!(udp(1701, &[(Opener, &data[0]), (Answerer, &data[1])]), App::L2tp);
+        assert_eq!(udp(1701, &[(Opener, &data[1])]), App::L2tp);
+        assert_eq!(udp(1701, &[(Opener, &hex("000205f7206a 4500003c"))]), App::Unknown);
         let (request, reply) =
             (padded("009c00011a2b3c4d00010000", 156), padded("009c00011a2b3c4d00020000", 156));
         assert_eq!(tcp(1723, &[(Opener, &request), (Answerer, &reply)]), App::Pptp);
