@@ -100,7 +100,14 @@ fn hsrp(talk: &Talk<'_>) -> Answer {
             need(reader.be16()? <= 255 && reader.be16()? <= 255)?;
             return Ok(Fit::Weak);
         }
-        need(wire >= 20 && reader.u8()? == 0 && reader.u8()? <= 2)?;
+        need(wire >= 16 && reader.u8()? == 0)?;
+        let opcode = reader.u8()?;
+        if opcode == 3 {
+            // advertises an interface: a type, and the length of what follows but two bytes
+            need((1..=2).contains(&reader.be16()?) && usize::from(reader.be16()?) + 2 == wire)?;
+            return Ok(Fit::Good);
+        }
+        need(wire >= 20 && opcode <= 2)?;
         need(matches!(reader.u8()?, 0 | 1 | 2 | 4 | 8 | 16))?;
         // hello and hold time, priority, group
         let (hello, hold) = (reader.u8()?, reader.u8()?);
@@ -126,29 +133,35 @@ fn rip(talk: &Talk<'_>) -> Answer {
 fn rip_message(reader: &mut Reader<'_>, wire: usize) -> Parsed {
     let (command, version) = (reader.u8()?, reader.u8()?);
     need(matches!(command, 1 | 2) && matches!(version, 1 | 2) && reader.be16()? == 0)?;
-    need(wire > 4 && (wire - 4).is_multiple_of(20))?;
+    // in front may be what authenticates it: a password, or where a digest stands at the end
+    // (RFC 2453 section 4.1, RFC 4822 section 2)
+    let mut end = wire;
+    let mut ahead = *reader;
+    if version == 2 && ahead.be16()? == 0xffff {
+        let kind = ahead.be16()?;
+        need(matches!(kind, 2 | 3))?;
+        if kind == 3 {
+            end = usize::from(ahead.be16()?);
+            need(end + 4 <= wire)?;
+        }
+        reader.take(20)?;
+    }
+    need(end > reader.at() && (end - reader.at()).is_multiple_of(20))?;
     let (mut old, mut next) = (true, true);
-    for n in 0..((wire - 4) / 20).min(75) {
+    while reader.at() < end {
         let entry = reader.take(20)?;
-        let Some((&[high, low], metric)) = entry
-            .split_first_chunk::<2>()
-            .zip(entry.last_chunk())
-            .map(|((family, _), metric)| (family, u32::from_be_bytes(*metric)))
-        else {
-            break;
-        };
-        let family = u16::from_be_bytes([high, low]);
-        // a request for everything has family 0 and metric 16; a password has family 0xffff
+        let mut fields = Reader::new(entry);
+        let family = fields.be16()?;
+        fields.take(14)?;
+        let metric = fields.be32()?;
+        // a request for everything has family 0 and metric 16
         old &= match family {
-            0xffff => n == 0 && version == 2,
             0 => command == 1 && metric == 16,
             2 => (1..=16).contains(&metric) || (command == 1 && metric == 0),
             _ => false,
         };
         // RFC 2080 section 2.1: prefix, tag, length, metric
-        next &= version == 1
-            && entry.get(18).is_some_and(|&bits| bits <= 128)
-            && matches!(metric as u8, 1..=16 | 0xff);
+        next &= version == 1 && metric >> 8 & 0xff <= 128 && matches!(metric as u8, 1..=16 | 0xff);
     }
     need(old || next)?;
     Ok(if old { Fit::Good } else { Fit::Weak })
@@ -202,6 +215,12 @@ mod tests {
         let routes = hex("02 02 0000 0002 0000 c0a80200 ffffff00 00000000 00000001
             0002 0000 0a000000 ff000000 00000000 00000002");
         assert_eq!(udp(520, &[(Opener, &routes)]), App::Rip);
+        let digest = hex("01 02 0000 ffff 0003 002c 2d10 4fd61338 0000000000000000
+            0000 0000 00000000 00000000 00000000 00000010
+            ffff 0001 a2fec865f12088082326136aa2fec865");
+        assert_eq!(udp(520, &[(Opener, &digest)]), App::Rip);
+        let advertises = hex("00 03 0001 000e 02 00 0000 0002 6f000000");
+        assert_eq!(udp(1985, &[(Opener, &advertises)]), App::Hsrp);
         let ask = hex("01 02 0000 0000 0000 00000000 00000000 00000000 00000010");
         assert_eq!(udp(520, &[(Opener, &ask)]), App::Rip);
         let wrong = hex("02 02 0000 0002 0000 c0a80200 ffffff00 00000000 00000099");

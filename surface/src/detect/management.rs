@@ -90,7 +90,10 @@ fn syslog_line(reader: &mut Reader<'_>) -> Parsed {
     need(priority <= 191 && (digits.len() == 1 || digits.first() != Some(&b'0')))?;
     let rest = reader.rest();
     let (&begin, line) = rest.split_first().ok_or(Stop::Short)?;
-    need(is_text(rest.get(..rest.len().min(64)).unwrap_or_default().trim_ascii_end()))?;
+    // some end it like a string in C
+    let head = rest.get(..rest.len().min(64)).unwrap_or_default();
+    let head = head.strip_suffix(&[0]).unwrap_or(head);
+    need(is_text(head))?;
     if begin == b'1' && line.first().is_none_or(|&byte| byte == b' ') {
         // version 1, and a time or "-"
         let (_, time) = line.split_first().ok_or(Stop::Short)?;
@@ -369,6 +372,7 @@ mod tests {
     #[test]
     fn syslog_by_its_time_or_port() {
         assert_eq!(udp(514, &[(Opener, b"<34>Oct 11 22:14:15 gw su: failed")]), App::Syslog);
+        assert_eq!(udp(514, &[(Opener, b"<34>Oct 11 22:14:15 gw su: failed\0")]), App::Syslog);
         let line = b"<165>1 2003-10-11T22:14:15.003Z host app - ID47 - text";
         assert_eq!(udp(514, &[(Opener, line)]), App::Syslog);
         assert_eq!(tcp(514, &[(Opener, line)]), App::Syslog);
