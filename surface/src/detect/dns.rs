@@ -131,19 +131,21 @@ fn name(reader: &mut Reader<'_>, pointers: bool, marks: &mut Marks) -> Parsed<()
 
 fn datagrams(talk: &Talk<'_>) -> Answer {
     let has = |port| talk.opener_port == port || talk.service_port == port;
+    // whoever asks port 53 from here is a client whose port this is by chance, or for a firewall
+    let group = has(MDNS_PORT) && !has(53);
     let end = |said: &Said<'_>, answers: bool| {
         let Some((bytes, wire)) = said.first() else { return (Fit::Short, false) };
         let cut = bytes.len() < wire;
         match message(&mut Reader::new(bytes), wire, cut) {
             // whoever has news says so: multicast DNS has no roles
-            Ok(said) if said.multicast || has(MDNS_PORT) => (said.fit, said.multicast),
+            Ok(said) if said.multicast || group => (said.fit, said.multicast),
             Ok(said) if said.response == answers => (said.fit, false),
             Err(Stop::Short) if cut => (Fit::Weak, false),
             _ => (Fit::No, false),
         }
     };
     let (opener, answerer) = (end(&talk.opener, false), end(&talk.answerer, true));
-    let app = if has(MDNS_PORT) || opener.1 || answerer.1 {
+    let app = if group || opener.1 || answerer.1 {
         App::Mdns
     } else if has(LLMNR_PORT) {
         App::Llmnr

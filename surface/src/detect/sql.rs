@@ -13,7 +13,7 @@ pub(super) const UDP: &[Test] = &[ssrp];
 fn tds_packet<'a>(reader: &mut Reader<'a>) -> Parsed<(u8, usize, &'a [u8])> {
     let kind = reader.u8()?;
     // query, RPC, reply, attention, bulk, transaction, login, SSPI, prelogin
-    need(matches!(kind, 1 | 3 | 4 | 6 | 7 | 14 | 16..=18))?;
+    need(matches!(kind, 1..=4 | 6 | 7 | 14 | 16..=18))?;
     need(reader.u8()? <= 0x1f)?;
     let length = usize::from(reader.be16()?);
     need(length > 8)?;
@@ -52,7 +52,7 @@ fn is_wide_text(bytes: &[u8]) -> bool {
 }
 
 fn tds_asks(reader: &mut Reader<'_>) -> Parsed {
-    let (kind, length, body) = tds_packet(reader)?;
+    let (kind, length, mut body) = tds_packet(reader)?;
     match kind {
         18 => prelogin(body, length),
         16 => {
@@ -62,6 +62,19 @@ fn tds_asks(reader: &mut Reader<'_>) -> Parsed {
             need((86..=1 << 17).contains(&own) && (own == length || length > 500))?;
             need((0x70..=0x74).contains(&(reader.le32()? >> 24)))?;
             Ok(Fit::Alone)
+        }
+        2 => {
+            // version 5 (Sybase) and older: names and a password of 30 bytes each, behind them
+            // how many count; the rest is zero (TDS 5.0 Functional Specification, "Login Record")
+            need(length >= 500)?;
+            for _ in 0..2 {
+                let (text, count) = body.split_at_checked(30).ok_or(Stop::Short)?;
+                let count = usize::from(*count.first().ok_or(Stop::Short)?);
+                need(text.get(count..).is_some_and(|rest| rest.iter().all(|&byte| byte == 0)))?;
+                need(is_text(text.get(..count).unwrap_or_default()))?;
+                body = body.get(31..).unwrap_or_default();
+            }
+            Ok(Fit::Good)
         }
         1 | 3 | 14 => {
             let mut reader = Reader::new(body);
@@ -408,6 +421,19 @@ mod tests {
         assert_eq!(tcp(1433, &[(Opener, &batch)]), App::Tds);
         assert_eq!(tcp(1433, &[(Opener, &batch), (Answerer, &done)]), App::Tds);
         assert_eq!(tcp(1433, &[(Opener, &old), (Answerer, &done)]), App::Tds);
+    }
+
+    #[test]
+    fn tds_of_sybase() {
+        let mut asks = hex("02 00 0200 0000 00 00");
+        asks.resize(8 + 30, 0);
+        asks.extend_from_slice(b"\0user");
+        asks.resize(8 + 61, 0);
+        asks.push(4);
+        asks.resize(512, 0);
+        assert_eq!(tcp(5000, &[(Opener, &asks)]), App::Tds);
+        asks[45] = b'x';
+        assert_eq!(tcp(5000, &[(Opener, &asks)]), App::Unknown);
     }
 
     #[test]
