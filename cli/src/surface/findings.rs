@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use surface::{Finding, Health, Service, Severity, Site, proto};
+use surface::{Finding, Health, KeyService, Service, Severity, Site, proto};
 
 use crate::inspect::file;
 use crate::term::{Paint, bytes, grouped, width, wrap};
@@ -107,6 +107,76 @@ fn write_kind(out: &mut Vec<u8>, cases: &[Finding], paint: Paint) -> io::Result<
         }
     }
     Ok(())
+}
+
+/// The hosts that others depend on: the list a recovery plan begins with.
+pub(super) fn write_key_services(out: &mut Vec<u8>, site: &Site, paint: Paint) -> io::Result<()> {
+    let services = site.key_services();
+    if services.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", paint.head("key services, for the recovery plan"))?;
+    for service in services.iter().take(SERVICES_SHOWN) {
+        let ports: Vec<_> =
+            service.ports.iter().take(4).map(|(port, app)| format!("{app}:{port}")).collect();
+        let clients = match service.clients.len() {
+            1 => "1 client".to_owned(),
+            n => format!("{} clients", grouped(n as u64)),
+        };
+        writeln!(
+            out,
+            "  {:<38} {:<16} {}",
+            service.role.words(),
+            service.host.to_string(),
+            paint.dim(ports.join(" "))
+        )?;
+        let mut text = format!(
+            "{clients}{}, {} written to it, {} read from it",
+            hours(&service.by_hour),
+            bytes(service.written),
+            bytes(service.read)
+        );
+        if !service.needs.is_empty() {
+            let needs: Vec<_> = service
+                .needs
+                .iter()
+                .take(4)
+                .map(|(role, host)| format!("{} at {host}", role.name()))
+                .collect();
+            text += &format!("; needs {}", needs.join(", "));
+        }
+        text += "; ";
+        text += &copies(service);
+        for line in wrap(&text, width().min(100) - 6) {
+            writeln!(out, "      {line}")?;
+        }
+    }
+    let more = services.len().saturating_sub(SERVICES_SHOWN);
+    if more > 0 {
+        writeln!(out, "  {}", paint.dim(format!("and {} more", grouped(more as u64))))?;
+    }
+    Ok(())
+}
+
+/// What was seen to be copied from a host, in words.
+pub(super) fn copies(service: &KeyService) -> String {
+    let Some(largest) = service.copies.first() else {
+        return "no copy of its data was seen".to_owned();
+    };
+    let total: u64 = service.copies.iter().map(|copied| copied.bytes).sum();
+    let how = if largest.by_name { "" } else { ", by its shape" };
+    format!("{} copied to {} ({}{how})", bytes(total), largest.to, largest.app)
+}
+
+/// The hours in which most of the conversations began.
+fn hours(by_hour: &[u64; 24]) -> String {
+    let busy: Vec<usize> = (0..24).filter(|&hour| by_hour[hour] > 0).collect();
+    match (busy.first(), busy.last()) {
+        (Some(first), Some(last)) if busy.len() > 1 => {
+            format!(" between {first:02}:00 and {:02}:00 UTC", last + 1)
+        }
+        _ => String::new(),
+    }
 }
 
 /// The services inside, those with most clients first.

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 use surface::{
-    Analyzer, Facts, Finding, FlowRecord, Forward, Health, Sent, Service, TlsFacts, proto,
+    Analyzer, Facts, Finding, FlowRecord, Forward, Health, KeyService, Sent, Service, TlsFacts,
+    proto,
 };
 
 use crate::term::time::rfc3339;
@@ -235,6 +236,45 @@ fn is_none(n: &u64) -> bool {
     *n == 0
 }
 
+/// A host that others depend on.
+#[derive(Serialize)]
+struct KeyLine<'a> {
+    schema: &'static str,
+    role: &'static str,
+    host: IpAddr,
+    ports: Vec<PortLine>,
+    clients: &'a BTreeSet<IpAddr>,
+    by_hour: [u64; 24],
+    written: u64,
+    read: u64,
+    needs: Vec<Need>,
+    copies: Vec<CopyLine>,
+}
+
+#[derive(Serialize)]
+struct PortLine {
+    port: u16,
+    app: &'static str,
+}
+
+#[derive(Serialize)]
+struct Need {
+    role: &'static str,
+    host: IpAddr,
+}
+
+#[derive(Serialize)]
+struct CopyLine {
+    to: IpAddr,
+    app: &'static str,
+    by_name: bool,
+    bytes: u64,
+    flows: u64,
+    first: Option<String>,
+    last: Option<String>,
+    frame: u64,
+}
+
 #[derive(Serialize)]
 struct ServiceLine<'a> {
     schema: &'static str,
@@ -321,6 +361,33 @@ impl Writer {
         })
     }
 
+    fn key_service(&mut self, key: &KeyService) -> anyhow::Result<()> {
+        let ports = key.ports.iter().map(|&(port, app)| PortLine { port, app: app.name() });
+        let needs = key.needs.iter().map(|&(role, host)| Need { role: role.name(), host });
+        let copies = key.copies.iter().map(|copied| CopyLine {
+            to: copied.to,
+            app: copied.app.name(),
+            by_name: copied.by_name,
+            bytes: copied.bytes,
+            flows: copied.flows,
+            first: time(copied.first_ns),
+            last: time(copied.last_ns),
+            frame: copied.frame,
+        });
+        self.line(&KeyLine {
+            schema: "framewalk.key-service/1",
+            role: key.role.name(),
+            host: key.host,
+            ports: ports.collect(),
+            clients: &key.clients,
+            by_hour: key.by_hour,
+            written: key.written,
+            read: key.read,
+            needs: needs.collect(),
+            copies: copies.collect(),
+        })
+    }
+
     fn finding(&mut self, finding: &Finding) -> anyhow::Result<()> {
         let rule = finding.rule;
         self.line(&FindingLine {
@@ -348,6 +415,9 @@ impl Writer {
         let (counts, site) = (analyzer.counts(), analyzer.site());
         for service in site.services() {
             self.service(&service)?;
+        }
+        for key in site.key_services() {
+            self.key_service(&key)?;
         }
         for finding in site.findings() {
             self.finding(&finding)?;

@@ -2,6 +2,7 @@
 
 mod findings;
 mod json;
+mod letter;
 mod text;
 
 use std::io::Write;
@@ -34,6 +35,7 @@ use crate::walk::stream::parse_seconds;
         are open, and counted.",
     after_long_help = "Examples:\n  \
         framewalk surface day.pcapng                     applications, servers, conversations\n  \
+        framewalk surface day.pcapng --letter owner.html     and a page for the owner\n  \
         framewalk surface day.pcapng --json | jq 'select(.app == \"rdp\")'\n  \
         framewalk surface day.pcapng --filter 'net 192.168.1.0/24'\n  \
         framewalk surface day.pcapng --fail-on high || mail -s 'look at this' it\n  \
@@ -63,6 +65,9 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = Limits::default().flows_max as u64,
         value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub flows_max: u64,
+    /// Write a one-page letter in plain words for the owner: .md or .html
+    #[arg(long, value_name = "FILE")]
+    pub letter: Option<PathBuf>,
     /// Exit with 1 if there is a finding as bad as this or worse
     #[arg(long, value_enum, value_name = "SEVERITY")]
     pub fail_on: Option<FailOn>,
@@ -94,6 +99,9 @@ impl FailOn {
 
 /// Runs it.
 pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
+    if let Some(file) = &args.letter {
+        letter::check(file)?;
+    }
     if let Some(interface) = &args.interface {
         return run_live(args, interface, globals);
     }
@@ -142,6 +150,29 @@ impl Out {
     }
 }
 
+/// From when to when, and how many conversations.
+#[derive(Debug, Default)]
+struct Span {
+    first_ns: Option<i64>,
+    last_ns: i64,
+    flows: u64,
+}
+
+impl Span {
+    fn flow(&mut self, flow: &FlowRecord) {
+        self.flows += 1;
+        if flow.first_ns != 0 {
+            self.first_ns = Some(self.first_ns.map_or(flow.first_ns, |ns| ns.min(flow.first_ns)));
+            self.last_ns = self.last_ns.max(flow.last_ns);
+        }
+    }
+
+    fn looked<'a>(&self, source: &'a str) -> letter::Looked<'a> {
+        let first_ns = self.first_ns.unwrap_or(0);
+        letter::Looked { source, first_ns, last_ns: self.last_ns, flows: self.flows }
+    }
+}
+
 fn analyze(
     args: &Args,
     globals: &Globals,
@@ -158,6 +189,7 @@ fn analyze(
         Out::Text(text::Report::default())
     };
     let mut selected = Vec::new();
+    let mut span = Span::default();
     let failed = loop {
         progress.at(reader.progress().read);
         let batch = match reader.next_batch() {
@@ -172,12 +204,17 @@ fn analyze(
             analyzer.frames(&batch, selected.iter().map(|&index| index as usize));
         }
         for flow in analyzer.ended() {
+            span.flow(&flow);
             out.flow(&flow)?;
         }
     };
     progress.clear();
     for flow in &analyzer.finish() {
+        span.flow(flow);
         out.flow(flow)?;
+    }
+    if let Some(file) = &args.letter {
+        letter::write(file, analyzer.site(), span.looked(reader.name()))?;
     }
     match &mut out {
         Out::Json(writer) => writer.finish(&analyzer)?,

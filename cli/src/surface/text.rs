@@ -91,6 +91,7 @@ impl Report {
         if self.flows > 0 {
             findings::write_health(out, &site.health(), paint)?;
             findings::write_findings(out, &site.findings(), paint)?;
+            findings::write_key_services(out, site, paint)?;
             findings::write_services(out, site, paint)?;
         }
         self.applications(out, paint)?;

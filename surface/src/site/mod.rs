@@ -1,16 +1,20 @@
 //! What is learned of a site over all its conversations, and what follows from it.
 
 pub mod address;
+mod backup;
 mod exposure;
 mod health;
 pub(crate) mod pairs;
+mod role;
 mod rules;
 mod service;
 
 use std::net::IpAddr;
 
+pub use backup::Copied;
 pub use health::{Health, NatSide};
 pub use pairs::Forward;
+pub use role::{KeyService, Role};
 pub use service::Service;
 
 use crate::finding::Finding;
@@ -24,6 +28,9 @@ pub struct Site {
     services: service::Services,
     exposure: exposure::Exposure,
     health: health::Counts,
+    copies: backup::Copies,
+    /// Nanoseconds since 1970 of the first frame of a conversation, and of the last.
+    span_ns: Option<(i64, i64)>,
 }
 
 impl Site {
@@ -37,6 +44,11 @@ impl Site {
         self.health.flow(flow);
         self.services.flow(flow);
         self.exposure.flow(flow);
+        self.copies.flow(flow);
+        if flow.first_ns != 0 {
+            let (first, last) = self.span_ns.unwrap_or((flow.first_ns, flow.last_ns));
+            self.span_ns = Some((first.min(flow.first_ns), last.max(flow.last_ns)));
+        }
     }
 
     /// Whether the mirror port shows what the rest relies on.
@@ -49,6 +61,16 @@ impl Site {
         self.services.list()
     }
 
+    /// The hosts that others depend on, by what they are for.
+    pub fn key_services(&self) -> Vec<KeyService> {
+        role::key_services(&self.services(), &self.copies)
+    }
+
+    /// Nanoseconds since 1970 of the first and the last frame of all conversations.
+    pub const fn span_ns(&self) -> Option<(i64, i64)> {
+        self.span_ns
+    }
+
     /// Ports of the router that open one inside, as seen on both of its sides.
     pub fn forwards(&self) -> Vec<Forward> {
         let mut forwards: Vec<_> = self.pairs.forwards.keys().copied().collect();
@@ -59,6 +81,8 @@ impl Site {
     /// All findings, the worst first.
     pub fn findings(&self) -> Vec<Finding> {
         let mut findings = self.exposure.findings(&self.pairs);
+        let seen_ns = self.span_ns.map_or(0, |(first, last)| last.saturating_sub(first));
+        findings.extend(self.copies.findings(&self.services(), seen_ns));
         findings.sort_by(|a, b| {
             b.severity
                 .cmp(&a.severity)

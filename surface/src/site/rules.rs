@@ -79,3 +79,22 @@ pub(super) static WEAK_VPN_FROM_INTERNET: Rule = Rule {
     action: "Replace it by WireGuard, OpenVPN or IKEv2.",
     refute: "For L2TP: it may run inside IPsec where this mirror does not see it.",
 };
+
+pub(super) static BACKUP_TOO_SMALL: Rule = Rule {
+    id: "backup.too-small",
+    title: "The backup is far too small for what was written",
+    meaning: "A database was written to, and what was copied from its computer is a hundred times smaller. \
+              A database file keeps its size and date while it is in use, so that a backup that goes by \
+              these leaves it out without a word.",
+    action: "Restore last night's backup to another computer today, open the database in it, and look for \
+             yesterday's last entry.",
+    refute: "The copy may go another way (over a cable that is not mirrored, onto a disk, by a snapshot).",
+};
+
+pub(super) static BACKUP_NOT_SEEN: Rule = Rule {
+    id: "backup.not-seen",
+    title: "No backup of a busy database was seen",
+    meaning: "A database was written to, and in all that time nothing like a copy left its computer.",
+    action: "Find out where its backup goes and when it last ran, and restore it once to see.",
+    refute: "The copy may go another way (over a cable that is not mirrored, onto a disk, by a snapshot).",
+};
