@@ -46,7 +46,10 @@ enum Kind {
 /// RDP, S7comm, MMS, H.323 or another user of TPKT.
 fn tpkt(talk: &Talk<'_>) -> Answer {
     let (opener, answerer) = (talk.opener.bytes(), talk.answerer.bytes());
-    let kinds = (kind(opener, CONNECTION_REQUEST), kind(answerer, CONNECTION_CONFIRM));
+    let kinds = (
+        kind(opener, CONNECTION_REQUEST, talk.last),
+        kind(answerer, CONNECTION_CONFIRM, talk.last),
+    );
     match kinds {
         (Kind::Not, _) | (_, Kind::Not) => Answer::No,
         (Kind::Part, Kind::Part) => Answer::More,
@@ -106,8 +109,9 @@ fn by_carried(
     }
 }
 
-/// The first unit of an end that says `code` to begin with.
-fn kind(bytes: &[u8], code: u8) -> Kind {
+/// The first unit of an end that says `code` to begin with. If nothing more comes, what is there of
+/// it must do: captures cut frames.
+fn kind(bytes: &[u8], code: u8, last: bool) -> Kind {
     match bytes {
         [] | [3] | [3, 0] | [3, 0, _] => return Kind::Part,
         [3, 0, high, low, ..] if u16::from_be_bytes([*high, *low]) >= 7 => {}
@@ -138,6 +142,7 @@ fn kind(bytes: &[u8], code: u8) -> Kind {
             None if bytes.len() > 7 && code == CONNECTION_REQUEST && bytes[6..8] != [0, 0] => {
                 Kind::Not
             }
+            None if last && is_cut_rdp(bytes.get(11..).unwrap_or_default(), code) => Kind::Rdp,
             None => Kind::Part,
         },
         DISCONNECT_REQUEST | ERROR if code == CONNECTION_CONFIRM => Kind::Refuse,
@@ -189,6 +194,15 @@ fn connection(unit: &[u8], code: u8) -> Kind {
     }
 }
 
+/// Whether the beginning of what follows the fixed part is RDP's.
+fn is_cut_rdp(variable: &[u8], code: u8) -> bool {
+    match variable {
+        [1, _, 8, 0, ..] => code == CONNECTION_REQUEST,
+        [2 | 3, _, 8, 0, ..] => code == CONNECTION_CONFIRM,
+        _ => code == CONNECTION_REQUEST && variable.starts_with(b"Cookie: msts"),
+    }
+}
+
 /// Code, length, value up to the end, with the codes of X.224 section 13.3.4.
 fn is_parameters(mut bytes: &[u8]) -> bool {
     while let [0xc0..=0xc7 | 0x85..=0x8b | 0xf0, length, rest @ ..] = bytes {
@@ -212,7 +226,7 @@ fn carried(bytes: &[u8], last: bool) -> Option<App> {
             [2, DATA, _, data @ ..] => {
                 // a fragment of nothing: IEC 61850 stacks do that
                 if !(data.is_empty() && whole) {
-                    return user(data, whole || last);
+                    return user(data, whole, last);
                 }
             }
             [2, DATA] if !whole => return None,
@@ -226,9 +240,11 @@ fn carried(bytes: &[u8], last: bool) -> Option<App> {
 }
 
 /// By the first bytes that the transport's user says.
-fn user(data: &[u8], complete: bool) -> Option<App> {
-    let when = |key: &[u8], app| {
-        if find(data, key).is_some() { Some(app) } else { complete.then_some(App::Tpkt) }
+fn user(data: &[u8], whole: bool, last: bool) -> Option<App> {
+    // without the key it is something else only if all of it is there
+    let when = |key: &[u8], app| match find(data, key) {
+        Some(_) => Some(app),
+        None => whole.then_some(App::Tpkt),
     };
     match data {
         // T.125 Connect-Initial and Connect-Response with the H.221 keys of MS-RDPBCGR 2.2.1.3
@@ -243,7 +259,7 @@ fn user(data: &[u8], complete: bool) -> Option<App> {
         [0x0d | 0x0e, ..] => when(&[0x28, 0xca, 0x22], App::Mms),
         // session data with a presentation user data behind it
         [1, 0, 1, 0, 0x61, ..] => Some(App::Mms),
-        _ if data.len() >= 5 || complete => Some(App::Tpkt),
+        _ if data.len() >= 5 || whole || last => Some(App::Tpkt),
         _ => None,
     }
 }
@@ -321,7 +337,8 @@ fn is_syn(datagram: &[u8], wire: usize, flags_set: u16) -> bool {
         // flags, version, and perhaps the hash of a cookie
         at += 36;
     }
-    datagram.get(at..).is_some_and(|tail| tail.iter().all(|&b| b == 0))
+    let cut = datagram.len() < wire;
+    datagram.get(at..).map_or(cut, |tail| tail.iter().all(|&b| b == 0))
 }
 
 #[cfg(test)]
@@ -458,6 +475,11 @@ mod tests {
         let mut long = request.clone();
         long[3] += 40;
         assert_eq!(tcp(2299, &[(Opener, &long), (Answerer, &hex(SELECTED))]), App::Rdp);
+        // cut by the capture
+        assert_eq!(tcp(2299, &[(Opener, &request[..24])]), App::Rdp);
+        assert_eq!(tcp(2299, &[(Opener, &hex(NO_COOKIE)[..15])]), App::Rdp);
+        assert_eq!(tcp(2299, &[(Answerer, &hex(SELECTED)[..15])]), App::Rdp);
+        assert_eq!(tcp(2299, &[(Opener, &request[..14])]), App::Unknown);
         // a scanner that asks another service
         assert_eq!(tcp(3389, &[(Opener, &request), (Answerer, b"+OK ready\r\n")]), App::Unknown);
         let mut damaged = request.clone();

@@ -25,6 +25,8 @@ pub(crate) struct Row {
     /// Who says what, in order; datagrams in UDP.
     pub(crate) talk: Vec<(Who, Vec<u8>)>,
     pub(crate) app: App,
+    /// Shortest frames, in bytes, by which a capture that cuts them must still tell it.
+    pub(crate) snaplen: Option<usize>,
     /// What each end alone is taken for, the opener first.
     pub(crate) alone: [App; 2],
 }
@@ -38,7 +40,7 @@ impl Row {
         talk: Vec<(Who, Vec<u8>)>,
         app: App,
     ) -> Self {
-        Self { name, transport, ports, talk, app, alone: [app; 2] }
+        Self { name, transport, ports, talk, app, snaplen: None, alone: [app; 2] }
     }
 }
 
@@ -71,6 +73,9 @@ fn variations(row: &Row, port: u16) -> Vec<(Variation, App)> {
             }
         }
     }
+    if row.snaplen.is_some() {
+        all.push((Variation { snaplen: row.snaplen, ..plain }, row.app));
+    }
     if row.transport == Transport::Tcp {
         for (only, app) in [(None, row.app), (Some(Who::Opener), row.alone[0])] {
             all.push((Variation { only, bytewise: true, ..plain }, app));
@@ -93,7 +98,7 @@ fn every_row_in_every_variation() {
         for &port in row.ports {
             for (variation, app) in variations(&row, port) {
                 runs += 1;
-                let got = wire::apps(&wire::frames(&row, &variation));
+                let got = wire::apps(&wire::frames(&row, &variation), variation.snaplen);
                 if got != [app] {
                     writeln!(wrong, "{}: {got:?} for {app:?}: {variation:?}", row.name).unwrap();
                 }

@@ -76,7 +76,7 @@ fn noise_is_nothing() {
                 let variation = Variation::on(port);
                 frames.append(&mut wire::frames(&row, &variation));
             }
-            let apps = wire::apps(&frames);
+            let apps = wire::apps(&frames, None);
             let told: Vec<_> = apps.iter().filter(|&&app| app != App::Unknown).collect();
             assert!(apps.len() > 4_000, "{} conversations", apps.len());
             assert!(!told.iter().any(|&&app| is_remote(app)), "{transport:?} {kind}: {told:?}");
@@ -115,7 +115,7 @@ fn damaged_rows_do_no_damage() {
             let variation = Variation { only, twice: n % 2 == 1, ..Variation::on(port) };
             frames.append(&mut wire::frames(&damaged, &variation));
         }
-        told += wire::apps(&frames).iter().filter(|&&app| app == row.app).count();
+        told += wire::apps(&frames, None).iter().filter(|&&app| app == row.app).count();
     }
     assert!(told > 0, "nothing is left of any row");
 }

@@ -9,8 +9,13 @@ use crate::{Row, hex};
 /// RDP's own port, and one that a router might forward to it.
 const RDP: &[u16] = &[3389, 2299, 443, 102];
 
+/// Bytes of a frame that tcpdump kept for long: enough for the first lines of most of these.
+const SHORT: Option<usize> = Some(96);
+
 pub(crate) fn rows() -> Vec<Row> {
-    [rdp(), bare_rdp(), desktops(), vpns(), ipsec()].into_iter().flatten().collect()
+    let cut = |row| Row { snaplen: SHORT, ..row };
+    let short = [rdp(), ipsec()].into_iter().flatten().map(cut);
+    short.chain(bare_rdp()).chain(desktops()).chain(vpns()).collect()
 }
 
 const COOKIE: &str = "0300002c27e00000000000436f6f6b69653a206d737473686173683d656c746f6e730d0a

@@ -34,6 +34,8 @@ pub(crate) struct Variation {
     pub(crate) handshake: bool,
     /// Every payload byte by byte.
     pub(crate) bytewise: bool,
+    /// Frames cut by the capture.
+    pub(crate) snaplen: Option<usize>,
     /// Each frame twice.
     pub(crate) twice: bool,
 }
@@ -49,6 +51,7 @@ impl Variation {
             late: false,
             handshake: true,
             bytewise: false,
+            snaplen: None,
             twice: false,
         }
     }
@@ -170,9 +173,23 @@ impl Wire {
     }
 }
 
-/// The application of every conversation in frames.
-pub(crate) fn apps(frames: &[Vec<u8>]) -> Vec<App> {
-    let bytes = testkit::build::pcap(LinkType::ETHERNET, frames);
+/// Headers of a pcap file and of each record in it, and where a record has its original length.
+const FILE_HEADER: usize = 24;
+const RECORD_HEADER: usize = 16;
+const ORIGLEN: usize = 12;
+
+/// The application of every conversation in frames, of which no more than `snaplen` bytes are
+/// captured.
+pub(crate) fn apps(frames: &[Vec<u8>], snaplen: Option<usize>) -> Vec<App> {
+    let cut = |frame: &Vec<u8>| frame[..frame.len().min(snaplen.unwrap_or(usize::MAX))].to_vec();
+    let captured: Vec<_> = frames.iter().map(cut).collect();
+    let mut bytes = testkit::build::pcap(LinkType::ETHERNET, &captured);
+    let mut at = FILE_HEADER;
+    for (frame, captured) in frames.iter().zip(&captured) {
+        bytes[at + ORIGLEN..at + RECORD_HEADER]
+            .copy_from_slice(&(frame.len() as u32).to_le_bytes());
+        at += RECORD_HEADER + captured.len();
+    }
     let source = capture::Source::from_bytes("frames", bytes).unwrap();
     let mut reader = capture::Reader::new(source).unwrap();
     let mut analyzer = Analyzer::new(Limits::default());
