@@ -296,6 +296,9 @@ fn whois(talk: &Talk<'_>) -> Answer {
         need(named && plain && reader.rest().is_empty() && (3..=128).contains(&line.len()))?;
         Ok(Fit::Weak)
     });
+    if opener == Fit::No {
+        return Answer::No;
+    }
     let answerer = stream(&talk.answerer, |reader| {
         let rest = reader.rest();
         need(is_text(rest.get(..rest.len().min(256)).unwrap_or_default()))?;

@@ -8,7 +8,10 @@ use crate::wire::{Transport, Who};
 use crate::{Row, hex};
 
 pub(crate) fn rows() -> Vec<Row> {
-    [names(), addresses(), windows(), sql(), medicine(), things()].into_iter().flatten().collect()
+    [names(), addresses(), windows(), sessions(), sql(), stores(), medicine(), things(), messages()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn both(asks: Vec<u8>, tells: Vec<u8>) -> Vec<(Who, Vec<u8>)> {
@@ -247,5 +250,135 @@ fn things() -> Vec<Row> {
         one("TFTP", Udp, &[69, 2299], b"\0\x01running-config\0octet\0", App::Tftp),
         one("PJL", Tcp, &[9100, 2299], b"\x1b%-12345X@PJL JOB\r\n", App::Printer),
         one("MQTT", Tcp, &[1883, 2299], b"\x10\x0e\0\x04MQTT\x04\x02\0<\0\x02hp", App::Mqtt),
+    ]
+}
+
+/// What needs more than one message, and what Windows asks in datagrams.
+fn sessions() -> Vec<Row> {
+    let name = "20 46484550464345484546 4843455046464641434143414341434143414341 4341 00";
+    let request = hex(&format!("81000044 {name} {name}"));
+    let message = |command: u8| {
+        let mut bytes = vec![0, 0, 0, 64, 0xff, b'S', b'M', b'B', command];
+        bytes.resize(68, 0);
+        bytes
+    };
+    let session = vec![
+        (Opener, request.clone()),
+        (Answerer, hex("82000000")),
+        (Opener, message(0x72)),
+        (Answerer, message(0x72)),
+    ];
+    let change = hex("0021 0001 0018 6e 16 30 14 a0 03 02 01 05 a1 03 02 01 0e
+        a2 03 02 01 00 a3 03 02 01 00 000000");
+    let changed = hex("001e 0001 0018 6f 16 30 14 a0 03 02 01 05 a1 03 02 01 0f
+        a2 03 02 01 00 a3 03 02 01 00");
+    let ping = hex("30 1c 02 01 04 63 17 04 00 0a 01 00 0a 01 00 02 01 00 02 01 00 01 01 00
+        87 02 6e74 30 00");
+    let pong = hex("30 0f 02 01 04 64 0a 04 00 30 06 30 04 04 00 31 00
+        30 0c 02 01 04 65 07 0a 01 00 04 00 04 00");
+    let datagram = hex(&format!("11 0a 8002 c0a80142 008a 0048 0000 {name} {name} ff534d42 25"));
+    vec![
+        Row::new("SMB in a NetBIOS session", Tcp, &[139, 2299], session, App::Smb),
+        Row::new(
+            "a NetBIOS session without SMB",
+            Tcp,
+            &[139],
+            both(request, hex("83000001 82")),
+            App::NetbiosSsn,
+        ),
+        Row::new("NetBIOS datagrams", Udp, &[138, 2299], vec![(Opener, datagram)], App::NetbiosDgm),
+        Row::new("CLDAP", Udp, &[389, 2299], both(ping, pong), App::Cldap),
+        Row::new(
+            "password change",
+            Udp,
+            &[464, 2299],
+            both(change.clone(), changed.clone()),
+            App::Kpasswd,
+        ),
+        Row::new(
+            "password change, TCP",
+            Tcp,
+            &[464, 2299],
+            both(framed(&change, 4), framed(&changed, 4)),
+            App::Kpasswd,
+        ),
+    ]
+}
+
+fn stores() -> Vec<Row> {
+    let hello = hex("30000000 01000000 00000000 dd070000 00000000 00
+        1b000000 10 68656c6c6f00 01000000 02 2464620002000000 6100 00");
+    let reply = hex("26000000 02000000 01000000 dd070000 00000000 00
+        11000000 01 6f6b00 000000000000f03f 00");
+    let startup = hex("04 00 0001 01 00000016 0001 000b 43514c5f56455253494f4e 0005 332e302e30");
+    let authenticate = hex("84 00 0001 03 00000004 0002 6161");
+    let connect = [
+        hex("003c 0000 01 00 0000 0139 012c 0000 0800 7fff 7f08 0000 0001 0016 0026 00000000 41 41
+            00000000"),
+        b"(DESCRIPTION=(ADDRESS=".to_vec(),
+    ]
+    .concat();
+    let elsewhere = Row {
+        alone: [App::Unknown; 2],
+        ..Row::new(
+            "memcached, elsewhere",
+            Tcp,
+            &[2299],
+            both(b"get a\r\n".to_vec(), b"END\r\n".to_vec()),
+            App::Memcached,
+        )
+    };
+    vec![
+        Row::new("MongoDB", Tcp, &[27017, 2299], both(hello, reply), App::MongoDb),
+        Row::new("Cassandra", Tcp, &[9042, 2299], both(startup, authenticate), App::Cassandra),
+        Row::new(
+            "Redis",
+            Tcp,
+            &[6379, 2299],
+            both(
+                b"*1\r\n$4\r\nINFO\r\n".to_vec(),
+                b"-NOAUTH Authentication required.\r\n".to_vec(),
+            ),
+            App::Redis,
+        ),
+        Row::new(
+            "memcached",
+            Tcp,
+            &[11211, 2299],
+            both(b"set a 0 0 1\r\nx\r\n".to_vec(), b"VALUE a 0 1\r\nx\r\nEND\r\n".to_vec()),
+            App::Memcached,
+        ),
+        elsewhere,
+        Row::new(
+            "Oracle",
+            Tcp,
+            &[1521, 2299],
+            both(connect, hex("0008 0000 0b 00 0000")),
+            App::Oracle,
+        ),
+    ]
+}
+
+fn messages() -> Vec<Row> {
+    let text = |name, ports, asks: &str, tells: &str, app| {
+        Row::new(name, Tcp, ports, both(asks.into(), tells.into()), app)
+    };
+    let stream = "<?xml version='1.0'?><stream:stream to='example.com' xmlns='jabber:client' \
+        xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>";
+    let start = hex("01 0000 000001f1 000a 000a 00 09 000001cc");
+    let forward = hex("1234 0016 02 02 0008 485454502f312e31 0001 2f 00 0000");
+    let headers = hex("4142 0009 04 00c8 0002 4f4b 00 0000");
+    vec![
+        text(
+            "IRC",
+            &[6667, 2299],
+            "NICK gp\r\nUSER gp 0 * :General\r\n",
+            ":irc.example.net 001 gp :Welcome\r\n",
+            App::Irc,
+        ),
+        text("XMPP", &[5222, 2299], stream, stream, App::Xmpp),
+        text("NNTP", &[119, 2299], "MODE READER\r\n", "200 NNTP ready\r\n", App::Nntp),
+        Row::new("AMQP", Tcp, &[5672, 2299], both(hex("414d5150 00 00 09 01"), start), App::Amqp),
+        Row::new("AJP", Tcp, &[8009, 2299], both(forward, headers), App::Ajp),
     ]
 }
