@@ -10,7 +10,7 @@ use crate::flow::{Flow, FlowId, Hasher, Key, Look, Opener, Side, Table, flags};
 use crate::inspect::{Inspection, Outcome, Roles, Spares};
 use crate::peel::{Packet, Peeled, Peeler, proto};
 use crate::record::FlowRecord;
-use crate::site::Site;
+use crate::site::{Message, Site, listens};
 
 /// What an analysis may take.
 #[derive(Debug, Clone, Copy)]
@@ -240,9 +240,16 @@ impl Analyzer {
     fn count(&mut self, id: FlowId, one: &Waiting<'_>) {
         let Some(flow) = self.table.get_mut(id) else { return };
         flow.count(one.side, &one.packet, one.time_ns);
-        if one.packet.payload_wire > 0 && !matches!(flow.look, Look::Done) {
+        if one.packet.payload_wire == 0 {
+            return;
+        }
+        if matches!(flow.look, Look::Done) {
+            if one.packet.proto == proto::UDP && listens(flow.app) {
+                self.site.message(&message(flow, one.side, one.packet.payload, one));
+            }
+        } else {
             let room = self.limits.inspected_bytes_max.saturating_sub(self.inspected);
-            let (before, after) = look(flow, one, room, &mut self.spares);
+            let (before, after) = look(flow, one, room, &mut self.spares, &mut self.site);
             self.inspected = self.inspected + after - before;
             self.counts.unlooked += u64::from(before > 0 && after == 0 && room == 0);
         }
@@ -264,7 +271,13 @@ impl Analyzer {
 /// Looks at a packet. The bytes that its inspection held before and after come back. Without
 /// `room` it is over.
 #[inline(never)]
-fn look(flow: &mut Flow, one: &Waiting<'_>, room: usize, spares: &mut Spares) -> (usize, usize) {
+fn look(
+    flow: &mut Flow,
+    one: &Waiting<'_>,
+    room: usize,
+    spares: &mut Spares,
+    site: &mut Site,
+) -> (usize, usize) {
     let held = |inspection: &Inspection| size_of::<Inspection>() + inspection.held();
     let roles = roles(flow);
     let (mut inspection, before) = match std::mem::replace(&mut flow.look, Look::Done) {
@@ -296,8 +309,31 @@ fn look(flow: &mut Flow, one: &Waiting<'_>, room: usize, spares: &mut Spares) ->
         return (before, after);
     }
     settle(flow, &inspection, outcome);
+    if packet.proto == proto::UDP && listens(flow.app) {
+        for side in [flow.opener, flow.opener.other()] {
+            for (datagram, _) in inspection.said(side).datagrams() {
+                site.message(&message(flow, side, datagram, one));
+            }
+        }
+    }
     spares.give(inspection);
     (before, 0)
+}
+
+/// A datagram that an end sent; `one` is the packet of it, or came soon after it.
+fn message<'a>(flow: &Flow, side: Side, payload: &'a [u8], one: &Waiting<'_>) -> Message<'a> {
+    let end = |side: Side| {
+        let (address, port) = flow.key.end(side);
+        (address.ip(), port)
+    };
+    Message {
+        app: flow.app,
+        from: end(side),
+        to: end(side.other()),
+        payload,
+        frame: if side == one.side { one.number } else { flow.first_frame },
+        time_ns: one.time_ns,
+    }
 }
 
 fn settle(flow: &mut Flow, inspection: &Inspection, outcome: Outcome) {

@@ -1,6 +1,9 @@
 //! What a protocol says of itself that is kept: an allow-list by type, so that nothing else can be.
 
+use std::net::IpAddr;
+
 use crate::App;
+use crate::detect;
 use crate::talk::Talk;
 use crate::tls::{self, TlsFacts};
 
@@ -12,11 +15,34 @@ pub enum Facts {
     None,
     /// Of TLS, whatever it carries.
     Tls(Box<TlsFacts>),
+    /// A port that a router was asked for by UPnP, and granted.
+    PortMapping(PortMapping),
+}
+
+/// A port of a router, and where it leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortMapping {
+    /// IP protocol number.
+    pub proto: u8,
+    /// Port of the outer address.
+    pub outer_port: u16,
+    /// The host inside.
+    pub inner: IpAddr,
+    /// Its port.
+    pub inner_port: u16,
+    /// Seconds, 0 for ever.
+    pub lifetime: u32,
 }
 
 impl Facts {
     /// Of a conversation whose application, behind what carries it, is known.
-    pub(crate) fn of(_app: App, path: &[App], talk: &Talk<'_>) -> Self {
-        if path.contains(&App::Tls) { Self::Tls(Box::new(tls::facts(talk))) } else { Self::None }
+    pub(crate) fn of(app: App, path: &[App], talk: &Talk<'_>) -> Self {
+        if path.contains(&App::Tls) {
+            return Self::Tls(Box::new(tls::facts(talk)));
+        }
+        match app {
+            App::Http => detect::port_mapping(talk).map_or(Self::None, Self::PortMapping),
+            _ => Self::None,
+        }
     }
 }

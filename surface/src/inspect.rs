@@ -188,6 +188,11 @@ impl Inspection {
             + self.heard.iter().map(|heard| heard.bytes.capacity()).sum::<usize>()
     }
 
+    /// What an end said, as far as kept.
+    pub(crate) fn said(&self, side: Side) -> Said<'_> {
+        self.heard[side.index()].said()
+    }
+
     /// What was said, with the roles that an outcome has settled.
     pub(crate) fn facts(&self, app: App, roles: Roles) -> Facts {
         Facts::of(app, &self.path, &self.talk(roles, true))

@@ -26,7 +26,7 @@ mod tools;
 
 pub use app::App;
 pub use engine::{Analyzer, Counts, Limits};
-pub use facts::Facts;
+pub use facts::{Facts, PortMapping};
 pub use finding::{Finding, Rule, Severity, Sure};
 pub use flow::{Opener, TcpState};
 pub use peel::{Address, Packet, Peeled, Peeler, TcpHead, proto};

@@ -36,6 +36,8 @@ mod web;
 mod windows;
 pub(crate) mod wrap;
 
+pub(crate) use web::port_mapping;
+
 use crate::App;
 use crate::talk::{Answer, Talk, Test};
 

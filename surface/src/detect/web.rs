@@ -2,6 +2,8 @@
 
 use super::wrap::Wrapped;
 use crate::App;
+use crate::facts::PortMapping;
+use crate::peel::proto;
 use crate::talk::{Answer, Said, Talk, Test};
 
 pub(super) const TCP: &[Test] = &[http, http2, socks5, socks4];
@@ -47,9 +49,9 @@ fn http(talk: &Talk<'_>) -> Answer {
     match (request(&talk.opener, talk.last), response(talk.answerer.bytes())) {
         (Answer::No, _) | (_, Answer::No) => Answer::No,
         (Answer::Sure(app), _) | (_, Answer::Sure(app)) => {
-            // headers tell more than the first line
-            let complete = talk.opener.is_empty() || headers_end(talk.opener.bytes()).is_some();
-            if complete || talk.last || talk.opener.bytes().len() >= LINE_MAX {
+            // headers tell more than the first line, and the answer whether it was done
+            let asked = headers_end(talk.opener.bytes()).is_some() && !talk.answerer.is_empty();
+            if asked || talk.last || talk.opener.bytes().len() >= LINE_MAX {
                 Answer::Sure(app)
             } else {
                 Answer::Likely(app)
@@ -173,6 +175,36 @@ pub(super) fn refine(talk: &Talk<'_>) -> Option<App> {
             }
             _ => None,
         }
+    })
+}
+
+/// A port that a router was asked for and granted: `AddPortMapping` of UPnP's `WANIPConnection`
+/// and `WANPPPConnection` (UPnP Forum, service templates 2.4.16; `AddAnyPortMapping` of version 2).
+pub(crate) fn port_mapping(talk: &Talk<'_>) -> Option<PortMapping> {
+    let request = talk.opener.bytes();
+    let action = fields(request).find(|(name, _)| name.eq_ignore_ascii_case(b"soapaction"))?.1;
+    let adds = contains(action, b"#AddPortMapping") || contains(action, b"#AddAnyPortMapping");
+    if !adds || talk.answerer.bytes().get(8..12) != Some(b" 200") {
+        return None;
+    }
+    let text = |name: &[u8]| {
+        let at = memchr::memmem::find(request, name)?;
+        let rest = request.get(at + name.len()..)?;
+        // the element may have attributes
+        let rest = rest.get(memchr::memchr(b'>', rest)? + 1..)?;
+        str::from_utf8(rest.get(..memchr::memchr(b'<', rest)?)?.trim_ascii()).ok()
+    };
+    let proto = match text(b"<NewProtocol")? {
+        "TCP" => proto::TCP,
+        "UDP" => proto::UDP,
+        _ => return None,
+    };
+    Some(PortMapping {
+        proto,
+        outer_port: text(b"<NewExternalPort")?.parse().ok()?,
+        inner: text(b"<NewInternalClient")?.parse().ok()?,
+        inner_port: text(b"<NewInternalPort")?.parse().ok()?,
+        lifetime: text(b"<NewLeaseDuration").and_then(|t| t.parse().ok()).unwrap_or(0),
     })
 }
 
@@ -349,6 +381,23 @@ mod tests {
         let request =
             b"GET /repo/config HTTP/1.1\r\nAccept: application/vnd.x.restic.rest.v2\r\n\r\n";
         assert_eq!(tcp_path(8000, &[(Opener, request)]), [App::Http, App::Restic]);
+    }
+
+    #[test]
+    fn a_granted_port_is_read() {
+        let request = b"POST /ctl HTTP/1.1\r\nSOAPACTION: \"urn:schemas-upnp-org:service:\
+            WANIPConnection:1#AddPortMapping\"\r\n\r\n<u:AddPortMapping><NewExternalPort>2299\
+            </NewExternalPort><NewProtocol>TCP</NewProtocol><NewInternalPort>3389</NewInternalPort>\
+            <NewInternalClient>192.168.1.10</NewInternalClient></u:AddPortMapping>";
+        let talk = |answer: &'static [u8]| Talk {
+            opener: Said::new(request, &[], true),
+            answerer: Said::new(answer, &[], true),
+            ..Talk::default()
+        };
+        let mapping = port_mapping(&talk(b"HTTP/1.1 200 OK\r\n\r\n")).unwrap();
+        assert_eq!((mapping.outer_port, mapping.inner_port, mapping.proto), (2299, 3389, 6));
+        assert_eq!(mapping.inner.to_string(), "192.168.1.10");
+        assert_eq!(port_mapping(&talk(b"HTTP/1.1 500 No\r\n\r\n")), None);
     }
 
     #[test]

@@ -47,6 +47,9 @@ impl Exposure {
         {
             return;
         }
+        // what only the client said is no service
+        let heard = flow.answerer_sent.bytes > 0;
+        let app = if heard { flow.app } else { App::Unknown };
         let key = (flow.dst, flow.dst_port, flow.proto);
         if self.reached.len() >= REACHED_MAX && !self.reached.contains_key(&key) {
             self.overflow += 1;
@@ -60,12 +63,12 @@ impl Exposure {
             first_ns: flow.first_ns,
             last_ns: flow.last_ns,
         });
-        if reached.app == App::Unknown || severity(flow.app) > severity(reached.app) {
+        if reached.app == App::Unknown || severity(app) > severity(reached.app) {
             // the worst that was seen there, with the frames that show it
-            if flow.app != App::Unknown {
+            if app != App::Unknown {
                 reached.frames.clear();
             }
-            reached.app = flow.app;
+            reached.app = app;
         }
         reached.connections += 1;
         reached.first_ns = reached.first_ns.min(flow.first_ns);
@@ -73,7 +76,7 @@ impl Exposure {
         if reached.clients.len() < CLIENTS_MAX {
             reached.clients.insert(flow.src);
         }
-        if reached.frames.len() < FRAMES_MAX && flow.app == reached.app {
+        if reached.frames.len() < FRAMES_MAX && app == reached.app {
             reached.frames.push(flow.first_frame);
         }
     }

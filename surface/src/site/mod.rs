@@ -4,6 +4,7 @@ pub mod address;
 mod backup;
 mod exposure;
 mod health;
+mod mapping;
 pub(crate) mod pairs;
 mod role;
 mod rules;
@@ -17,6 +18,7 @@ pub use pairs::Forward;
 pub use role::{KeyService, Role};
 pub use service::Service;
 
+use crate::App;
 use crate::finding::Finding;
 use crate::peel::Packet;
 use crate::record::FlowRecord;
@@ -29,6 +31,7 @@ pub struct Site {
     exposure: exposure::Exposure,
     health: health::Counts,
     copies: backup::Copies,
+    mappings: mapping::Mappings,
     /// Nanoseconds since 1970 of the first frame of a conversation, and of the last.
     span_ns: Option<(i64, i64)>,
 }
@@ -39,12 +42,18 @@ impl Site {
         self.pairs.syn(packet, time_ns, frame);
     }
 
+    /// A datagram of an application that [`listens`] says.
+    pub(crate) fn message(&mut self, message: &Message<'_>) {
+        self.mappings.message(message);
+    }
+
     /// A conversation is over.
     pub(crate) fn flow(&mut self, flow: &FlowRecord) {
         self.health.flow(flow);
         self.services.flow(flow);
         self.exposure.flow(flow);
         self.copies.flow(flow);
+        self.mappings.flow(flow);
         if flow.first_ns != 0 {
             let (first, last) = self.span_ns.unwrap_or((flow.first_ns, flow.last_ns));
             self.span_ns = Some((first.min(flow.first_ns), last.max(flow.last_ns)));
@@ -82,7 +91,9 @@ impl Site {
     pub fn findings(&self) -> Vec<Finding> {
         let mut findings = self.exposure.findings(&self.pairs);
         let seen_ns = self.span_ns.map_or(0, |(first, last)| last.saturating_sub(first));
-        findings.extend(self.copies.findings(&self.services(), seen_ns));
+        let services = self.services();
+        findings.extend(self.copies.findings(&services, seen_ns));
+        findings.extend(self.mappings.findings(&services));
         findings.sort_by(|a, b| {
             b.severity
                 .cmp(&a.severity)
@@ -92,6 +103,28 @@ impl Site {
         });
         findings
     }
+}
+
+/// A datagram of a known application.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Message<'a> {
+    /// The application.
+    pub(crate) app: App,
+    /// Who sent it: address and port.
+    pub(crate) from: (IpAddr, u16),
+    /// To whom.
+    pub(crate) to: (IpAddr, u16),
+    /// What it carries, as far as captured.
+    pub(crate) payload: &'a [u8],
+    /// Number of its frame.
+    pub(crate) frame: u64,
+    /// Nanoseconds since 1970.
+    pub(crate) time_ns: i64,
+}
+
+/// Applications whose every datagram is looked at.
+pub(crate) const fn listens(app: App) -> bool {
+    matches!(app, App::NatPmp | App::Pcp)
 }
 
 /// An address and a port, for people.

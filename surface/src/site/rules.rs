@@ -98,3 +98,23 @@ pub(super) static BACKUP_NOT_SEEN: Rule = Rule {
     action: "Find out where its backup goes and when it last ran, and restore it once to see.",
     refute: "The copy may go another way (over a cable that is not mirrored, onto a disk, by a snapshot).",
 };
+
+pub(super) static RDP_MAPPED: Rule = Rule {
+    id: "exposure.rdp-mapping",
+    title: "A program opened the router for remote desktop",
+    meaning: "A program inside told the router to lead a port of its internet address to remote desktop, and \
+              the router did so without asking anyone.",
+    action: "Switch UPnP, NAT-PMP and PCP off in the router, take the port out, and let remote users come \
+             through a VPN.",
+    refute: "The router may drop the port again when the time named is over.",
+};
+
+pub(super) static PORT_MAPPED: Rule = Rule {
+    id: "exposure.mapping",
+    title: "A program opened a port of the router",
+    meaning: "A program inside told the router to lead a port of its internet address inside, and the router \
+              did so without asking anyone.",
+    action: "Find out which program that is. Switch UPnP, NAT-PMP and PCP off in the router if nobody needs \
+             them.",
+    refute: "The router may drop the port again when the time named is over.",
+};
