@@ -273,9 +273,12 @@ fn postgresql_tells(reader: &mut Reader<'_>) -> Parsed {
     if let Some(b'S' | b'N' | b'G') = reader.peek() {
         reader.u8()?;
         if !matches!(reader.peek(), Some(b'R' | b'E')) {
-            // nothing more, or the TLS that was agreed on
-            need(matches!(reader.peek(), None | Some(22)))?;
-            return Ok(Fit::Weak);
+            // nothing more, or the TLS that was agreed on: a record with a server's hello
+            return match reader.rest() {
+                [22, 3, _, _, _, 2, ..] => Ok(Fit::Good),
+                [] | [22] | [22, 3, ..] => Ok(Fit::Weak),
+                _ => Err(Stop::No),
+            };
         }
     }
     match reader.u8()? {
@@ -513,6 +516,8 @@ mod tests {
         assert_eq!(tcp(5432, &[(Opener, start), (Answerer, &password)]), App::PostgreSql);
         assert_eq!(tcp(5432, &[(Answerer, &password)]), App::PostgreSql);
         assert_eq!(tcp(5432, &[(Answerer, refused)]), App::PostgreSql);
+        let hello = hex("53 1603030058 02000054 0303");
+        assert_eq!(tcp(5432, &[(Answerer, &hello)]), App::PostgreSql);
         assert_eq!(tcp(5432, &[(Opener, b"\0\0\0\x1a\0\x03\0\0\0")]), App::Unknown);
     }
 
