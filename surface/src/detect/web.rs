@@ -46,7 +46,13 @@ const LINE_MAX: usize = 4000;
 /// HTTP/1.0 and 1.1 (RFC 9112 sections 3 and 4). A request line or a status line alone is enough:
 /// nothing else on TCP has one (SIP, RTSP and ICAP name their own version).
 fn http(talk: &Talk<'_>) -> Answer {
-    match (request(&talk.opener, talk.last), response(talk.answerer.bytes())) {
+    // the middle of a body says nothing against it
+    let heard = |said: &Said<'_>, answer| match answer {
+        Answer::No if !said.whole() => Answer::More,
+        answer => answer,
+    };
+    let asks = heard(&talk.opener, request(&talk.opener, talk.last));
+    match (asks, heard(&talk.answerer, response(talk.answerer.bytes()))) {
         (Answer::No, _) | (_, Answer::No) => Answer::No,
         (Answer::Sure(app), _) | (_, Answer::Sure(app)) => {
             // headers tell more than the first line, and the answer whether it was done
