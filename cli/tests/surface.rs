@@ -1,0 +1,276 @@
+//! `framewalk surface` on conversations built here: what is open, who says so, and what is not kept.
+#![allow(clippy::unwrap_used)] // a test fails by panicking
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use capture::write::PcapWriter;
+use serde_json::Value;
+use skb::LinkType;
+
+/// A patient who must not appear anywhere.
+const PATIENT: &str = "Mustermann^Erika";
+
+struct Wire {
+    frames: Vec<Vec<u8>>,
+}
+
+type End = ([u8; 4], u16);
+
+const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;
+const FIN: u8 = 0x01;
+
+impl Wire {
+    fn segment(&mut self, from: End, to: End, at: (u32, u32), flags: u8, ttl: u8, data: &[u8]) {
+        let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, 0x45, 0];
+        frame.extend((data.len() as u16 + 40).to_be_bytes());
+        frame.extend([0, 0, 0x40, 0, ttl, 6, 0, 0]);
+        frame.extend(from.0);
+        frame.extend(to.0);
+        frame.extend(from.1.to_be_bytes());
+        frame.extend(to.1.to_be_bytes());
+        frame.extend(at.0.to_be_bytes());
+        frame.extend(at.1.to_be_bytes());
+        frame.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+        frame.extend(data);
+        self.frames.push(frame);
+    }
+
+    /// A whole connection.
+    fn connection(&mut self, client: End, server: End, said: &[(bool, &[u8])]) {
+        let (mut c, mut s) = (1000_u32, 9000_u32);
+        self.segment(client, server, (c, 0), SYN, 60, &[]);
+        self.segment(server, client, (s, c + 1), SYN | ACK, 64, &[]);
+        (c, s) = (c + 1, s + 1);
+        for &(from_client, data) in said {
+            if from_client {
+                self.segment(client, server, (c, s), ACK, 60, data);
+                c += data.len() as u32;
+            } else {
+                self.segment(server, client, (s, c), ACK, 64, data);
+                s += data.len() as u32;
+            }
+        }
+        self.segment(client, server, (c, s), FIN | ACK, 60, &[]);
+        self.segment(server, client, (s, c + 1), FIN | ACK, 64, &[]);
+    }
+
+    fn write(&self, name: &str) -> PathBuf {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let mut file = Vec::new();
+        let mut writer = PcapWriter::new(&mut file, LinkType::ETHERNET, 0, None).unwrap();
+        for (n, frame) in self.frames.iter().enumerate() {
+            let time_ns = 1_700_000_000_000_000_000 + n as i64 * 1_000_000;
+            writer.write_frame(time_ns, frame.len() as u32, frame).unwrap();
+        }
+        fs::write(&path, file).unwrap();
+        path
+    }
+}
+
+const CLIENT: End = ([203, 0, 113, 7], 50_000);
+const ROUTER: End = ([198, 51, 100, 2], 2299);
+const DESKTOP: End = ([192, 168, 1, 10], 3389);
+
+/// MS-RDPBCGR 4.1.1: a request with a cookie that asks for NLA, and its answer.
+fn rdp() -> (Vec<u8>, Vec<u8>) {
+    let mut request = vec![3, 0, 0, 44, 39, 0xe0, 0, 0, 0, 0, 0];
+    request.extend(b"Cookie: mstshash=eltons\r\n");
+    request.extend([1, 0, 8, 0, 3, 0, 0, 0]);
+    let answer = vec![3, 0, 0, 19, 14, 0xd0, 0, 0, 0x12, 0x34, 0, 2, 0x1f, 8, 0, 2, 0, 0, 0];
+    (request, answer)
+}
+
+/// A connection from outside seen on both sides of the router, and an inner one with a patient in it.
+fn practice() -> Wire {
+    let mut wire = Wire { frames: Vec::new() };
+    let (request, answer) = rdp();
+    // the same SYN on both sides, one hop apart
+    wire.segment(CLIENT, ROUTER, (1000, 0), SYN, 61, &[]);
+    wire.connection(CLIENT, DESKTOP, &[(true, &request), (false, &answer)]);
+    let result = format!(
+        "\x0bMSH|^~\\&|LAB|A|PMS|B|20260101||ORU^R01|1|P|2.4\rPID|||1||{PATIENT}\r\x1c\r"
+    );
+    let ack = "\x0bMSH|^~\\&|PMS|B|LAB|A|20260101||ACK|1|P|2.4\rMSA|AA|1\r\x1c\r";
+    wire.connection(
+        ([192, 168, 1, 30], 40_000),
+        ([192, 168, 1, 20], 6661),
+        &[(true, result.as_bytes()), (false, ack.as_bytes())],
+    );
+    let post = format!("POST /patients/{PATIENT} HTTP/1.1\r\nHost: pms\r\n\r\nname={PATIENT}");
+    wire.connection(
+        ([192, 168, 1, 30], 40_001),
+        ([192, 168, 1, 20], 8080),
+        &[(true, post.as_bytes()), (false, b"HTTP/1.1 200 OK\r\n\r\n")],
+    );
+    wire
+}
+
+fn framewalk(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_framewalk"))
+        .arg("surface")
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn objects(output: &Output) -> Vec<Value> {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn of<'a>(objects: &'a [Value], schema: &str) -> Vec<&'a Value> {
+    objects.iter().filter(|object| object["schema"] == schema).collect()
+}
+
+#[test]
+fn a_forwarded_port_is_proven_on_both_sides_of_the_router() {
+    let file = practice().write("surface-practice.pcap");
+    let output = framewalk(&[file.to_str().unwrap(), "--json"]);
+    assert!(output.status.success());
+    let objects = objects(&output);
+    let flows = of(&objects, "framewalk.flow/1");
+    let apps: Vec<_> = flows.iter().map(|flow| flow["app"].as_str().unwrap()).collect();
+    assert_eq!(apps, ["unknown", "rdp", "hl7", "http"]);
+    assert_eq!(flows[1]["src"], "203.0.113.7");
+    assert_eq!(flows[1]["opener"], "syn");
+    assert_eq!(flows[1]["tcp_state"], "finished");
+    let urgent: Vec<_> = of(&objects, "framewalk.finding/1")
+        .into_iter()
+        .filter(|finding| finding["severity"] == "high" || finding["severity"] == "critical")
+        .collect();
+    assert_eq!(urgent.len(), 1, "{urgent:?}");
+    assert_eq!(urgent[0]["rule"], "exposure.rdp");
+    assert_eq!(urgent[0]["sure"], "proven");
+    assert_eq!(urgent[0]["hosts"][0], "192.168.1.10");
+    assert_eq!(urgent[0]["port"], 3389);
+    let detail = urgent[0]["detail"].as_str().unwrap();
+    assert!(detail.contains("198.51.100.2:2299 opens it"), "{detail}");
+    let evidence = urgent[0]["evidence"].as_array().unwrap();
+    assert!(evidence.iter().any(|e| e["frame"] == 1) && evidence.iter().any(|e| e["frame"] == 2));
+    let total = of(&objects, "framewalk.surface/1")[0];
+    assert_eq!(total["mirror"]["nat_side"], "both");
+    assert_eq!(total["forwards"][0]["outer_port"], 2299);
+    assert_eq!(total["forwards"][0]["inner_port"], 3389);
+    let roles: Vec<_> = of(&objects, "framewalk.key-service/1")
+        .iter()
+        .map(|key| (key["role"].as_str().unwrap().to_owned(), key["host"].clone()))
+        .collect();
+    assert!(roles.contains(&("results".to_owned(), "192.168.1.20".into())), "{roles:?}");
+}
+
+#[test]
+fn what_was_said_is_in_no_output() {
+    let file = practice().write("surface-private.pcap");
+    let file = file.to_str().unwrap();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let mut outputs = vec![framewalk(&[file, "--json"]).stdout, framewalk(&[file]).stdout];
+    for name in ["private.md", "private.html"] {
+        let letter = folder.join(name);
+        let _ = fs::remove_file(&letter);
+        let output = framewalk(&[file, "--letter", letter.to_str().unwrap()]);
+        assert!(output.status.success());
+        outputs.push(output.stderr);
+        outputs.push(fs::read(&letter).unwrap());
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(fs::metadata(&letter).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+    for output in outputs {
+        let text = String::from_utf8(output).unwrap();
+        for secret in ["Mustermann", "Erika", "eltons"] {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+    }
+}
+
+#[test]
+fn the_letter_says_what_to_do_and_what_was_not_seen() {
+    let file = practice().write("surface-letter.pcap");
+    let letter = Path::new(env!("CARGO_TARGET_TMPDIR")).join("letter.md");
+    assert!(framewalk(&[file.to_str().unwrap(), "--letter", letter.to_str().unwrap()]).status.success());
+    let text = fs::read_to_string(&letter).unwrap();
+    for part in [
+        "## Do this today",
+        "Remote desktop is open to the internet",
+        "198.51.100.2:2299 opens it",
+        "## What this look cannot show",
+        "USB",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("not exposed"));
+    let refused = framewalk(&[file.to_str().unwrap(), "--letter", "letter.pdf"]);
+    assert_eq!(refused.status.code(), Some(2));
+}
+
+#[test]
+fn a_limit_is_an_answer() {
+    let file = practice().write("surface-limit.pcap");
+    let file = file.to_str().unwrap();
+    assert_eq!(framewalk(&[file, "--fail-on", "high"]).status.code(), Some(1));
+    assert_eq!(framewalk(&[file, "--fail-on", "critical"]).status.code(), Some(0));
+    let mut cut = fs::read(file).unwrap();
+    cut.truncate(cut.len() - 3);
+    let damaged = Path::new(env!("CARGO_TARGET_TMPDIR")).join("surface-cut.pcap");
+    fs::write(&damaged, cut).unwrap();
+    let output = framewalk(&[damaged.to_str().unwrap(), "--json", "--fail-on", "high"]);
+    assert_eq!(output.status.code(), Some(2), "damage is not an answer");
+    assert!(!of(&objects(&output), "framewalk.finding/1").is_empty(), "what came before it counts");
+}
+
+#[test]
+fn few_conversations_at_a_time_lose_none() {
+    let file = practice().write("surface-few.pcap");
+    let output = framewalk(&[file.to_str().unwrap(), "--json", "--flows-max", "1"]);
+    let objects = objects(&output);
+    let frames: u64 = of(&objects, "framewalk.flow/1")
+        .iter()
+        .map(|flow| {
+            flow["sent"]["frames"].as_u64().unwrap() + flow["received"]["frames"].as_u64().unwrap()
+        })
+        .sum();
+    let total = of(&objects, "framewalk.surface/1")[0];
+    assert_eq!(total["in_flows"], frames);
+    assert!(total["evicted"].as_u64().unwrap() >= 3);
+}
+
+/// The first cells of the table under a heading, in back quotes.
+fn documented(document: &str, heading: &str) -> BTreeSet<String> {
+    let section = document.split(&format!("## `{heading}`\n")).nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    section
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .flat_map(|line| {
+            let cell = line.split('|').nth(1).unwrap();
+            cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+#[test]
+fn every_member_is_documented() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/formats/json.md");
+    let document = fs::read_to_string(document).unwrap();
+    let built = practice().write("surface-members.pcap");
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pcaps/practice.pcapng");
+    let mut schemas = BTreeSet::new();
+    for file in [built, own] {
+        for object in objects(&framewalk(&[file.to_str().unwrap(), "--json"])) {
+            let schema = object["schema"].as_str().unwrap().to_owned();
+            let known = documented(&document, &schema);
+            for member in object.as_object().unwrap().keys() {
+                assert!(known.contains(member), "{schema}: {member} is not in docs/formats/json.md");
+            }
+            schemas.insert(schema);
+        }
+    }
+    assert!(schemas.len() >= 5, "{schemas:?}");
+}
