@@ -91,9 +91,8 @@ fn practice() -> Wire {
     // the same SYN on both sides, one hop apart
     wire.segment(CLIENT, ROUTER, (1000, 0), SYN, 61, &[]);
     wire.connection(CLIENT, DESKTOP, &[(true, &request), (false, &answer)]);
-    let result = format!(
-        "\x0bMSH|^~\\&|LAB|A|PMS|B|20260101||ORU^R01|1|P|2.4\rPID|||1||{PATIENT}\r\x1c\r"
-    );
+    let result =
+        format!("\x0bMSH|^~\\&|LAB|A|PMS|B|20260101||ORU^R01|1|P|2.4\rPID|||1||{PATIENT}\r\x1c\r");
     let ack = "\x0bMSH|^~\\&|PMS|B|LAB|A|20260101||ACK|1|P|2.4\rMSA|AA|1\r\x1c\r";
     wire.connection(
         ([192, 168, 1, 30], 40_000),
@@ -194,7 +193,9 @@ fn what_was_said_is_in_no_output() {
 fn the_letter_says_what_to_do_and_what_was_not_seen() {
     let file = practice().write("surface-letter.pcap");
     let letter = Path::new(env!("CARGO_TARGET_TMPDIR")).join("letter.md");
-    assert!(framewalk(&[file.to_str().unwrap(), "--letter", letter.to_str().unwrap()]).status.success());
+    assert!(
+        framewalk(&[file.to_str().unwrap(), "--letter", letter.to_str().unwrap()]).status.success()
+    );
     let text = fs::read_to_string(&letter).unwrap();
     for part in [
         "## Do this today",
@@ -267,7 +268,10 @@ fn every_member_is_documented() {
             let schema = object["schema"].as_str().unwrap().to_owned();
             let known = documented(&document, &schema);
             for member in object.as_object().unwrap().keys() {
-                assert!(known.contains(member), "{schema}: {member} is not in docs/formats/json.md");
+                assert!(
+                    known.contains(member),
+                    "{schema}: {member} is not in docs/formats/json.md"
+                );
             }
             schemas.insert(schema);
         }

@@ -339,7 +339,7 @@ fn message<'a>(flow: &Flow, side: Side, payload: &'a [u8], one: &Waiting<'_>) ->
 fn settle(flow: &mut Flow, inspection: &Inspection, outcome: Outcome) {
     if let Outcome::Found { app, swapped } = outcome {
         flow.app = app;
-        flow.path = inspection.path.clone();
+        flow.path.clone_from(&inspection.path);
         if swapped {
             flow.opener = flow.opener.other();
         }

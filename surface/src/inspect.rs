@@ -116,6 +116,7 @@ pub(crate) struct Inspection {
 
 /// Inspections that are over, for those to come: their memory is used again.
 #[derive(Debug, Default)]
+#[allow(clippy::vec_box)] // they move between here and their flows as they are
 pub(crate) struct Spares(Vec<Box<Inspection>>);
 
 /// Inspections kept for others to come.

@@ -4,6 +4,8 @@
 //!
 //! `cargo test -p framewalk-surface --test truth -- --nocapture` prints the whole table.
 
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::net::IpAddr;
@@ -195,5 +197,8 @@ fn applications_agree_with_ndpi_where_both_name_one() {
     println!(
         "same {same}, different {different}, not told by us {missed}, only by us {more}, without data {silent}"
     );
+    // what was found when this was written, with room for what other captures beside the project do
     assert!(same > 0, "nothing was compared");
+    assert!(missed * 10 < same, "{missed} not told, {same} told alike");
+    assert!(different * 50 < same, "{different} told otherwise, {same} told alike");
 }

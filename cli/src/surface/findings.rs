@@ -63,7 +63,7 @@ pub(super) fn write_findings(
         }
         return Ok(());
     }
-    let kinds: Vec<_> = findings.chunk_by(|a, b| same_kind(a, b)).collect();
+    let kinds: Vec<_> = findings.chunk_by(same_kind).collect();
     for cases in kinds.iter().take(KINDS_SHOWN) {
         write_kind(out, cases, paint)?;
     }
@@ -143,7 +143,8 @@ pub(super) fn write_key_services(out: &mut Vec<u8>, site: &Site, paint: Paint) -
                 .take(4)
                 .map(|(role, host)| format!("{} at {host}", role.name()))
                 .collect();
-            text += &format!("; needs {}", needs.join(", "));
+            text += "; needs ";
+            text += &needs.join(", ");
         }
         text += "; ";
         text += &copies(service);

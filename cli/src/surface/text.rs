@@ -120,7 +120,9 @@ impl Report {
         }
         let mut text = format!("{} conversations", grouped(self.flows));
         if self.silent > 0 {
-            text += &format!(", {} of them without a byte of data", grouped(self.silent));
+            text += ", ";
+            text += &grouped(self.silent);
+            text += " of them without a byte of data";
         }
         file::fact(out, paint, "flows", &text)?;
         if counts.evicted + counts.unlooked > 0 {

@@ -5,6 +5,7 @@
 //! application say. Nothing is ever said to be *not* exposed.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::address::{Place, place};
@@ -198,7 +199,9 @@ fn finding(host: IpAddr, port: u16, reached: &Reached, pairs: &Pairs) -> Finding
         .filter(|(forward, _)| forward.inner == host && forward.inner_port == port);
     for (forward, used) in forwards {
         let Forward { outer, outer_port, .. } = *forward;
-        finding.detail += &format!(
+        // writing into a string cannot fail
+        _ = write!(
+            finding.detail,
             "; {} opens it (seen on both sides of the router, {})",
             end(outer, outer_port),
             times(used.count)

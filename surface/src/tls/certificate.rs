@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::hello::Cursor;
-use super::text;
+use super::{hex, text};
 
 /// A server's certificate (RFC 5280).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Certificate {
             self_issued: subject.as_raw() == issuer.as_raw(),
             not_before: certificate.validity().not_before.timestamp(),
             not_after: certificate.validity().not_after.timestamp(),
-            sha256: Sha256::digest(der).iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: hex(&Sha256::digest(der)),
         })
     }
 }

@@ -198,7 +198,7 @@ impl<'a> ServerHello<'a> {
         let mut cursor = Cursor(body);
         let legacy_version = cursor.u16()?;
         cursor.bytes(32)?; // random
-        if legacy_version < 0x7f00 || legacy_version > 0x7f16 {
+        if !(0x7f00..=0x7f16).contains(&legacy_version) {
             cursor.vec8()?; // session; drafts of 1.3 have none
         }
         let cipher = cursor.u16()?;

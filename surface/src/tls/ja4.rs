@@ -4,6 +4,7 @@
 use sha2::{Digest, Sha256};
 
 use super::hello::{ClientHello, extension, is_grease, words};
+use super::hex;
 
 /// The fingerprint; `transport` is `t` for TCP, `q` for QUIC, `d` for DTLS.
 pub(super) fn ja4(hello: &ClientHello<'_>, transport: char) -> String {
@@ -64,7 +65,7 @@ fn digest(text: &str) -> String {
     if text.is_empty() {
         return "0".repeat(12);
     }
-    Sha256::digest(text).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(text)[..6])
 }
 
 #[cfg(test)]

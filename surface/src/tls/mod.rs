@@ -36,6 +36,16 @@ pub(crate) const TEXT_MAX: usize = 255;
 /// Protocols kept of a client's list.
 const ALPN_MAX: usize = 8;
 
+/// Hexadecimal digits, in lower case.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // writing into a string cannot fail
+        _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// Text from a frame: printable, cut, without what could play tricks on a terminal.
 pub(crate) fn text(bytes: &[u8]) -> String {
     let cut = &bytes[..bytes.len().min(TEXT_MAX)];
