@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p framewalk-surface --example flows -- FILE...`
 
+#![allow(clippy::print_stderr)]
+
 use std::io::Write;
 
 use surface::{Analyzer, Limits};

@@ -40,6 +40,7 @@ pub(crate) fn measure(framewalk: &Path, file: &Path) -> Result<Vec<Value>> {
         vec!["bench", "path", "--json"],
         vec!["bench", "inspect", &file, "--json"],
         vec!["bench", "growth", "--json"],
+        vec!["bench", "surface", &file, "--json"],
     ];
     if sh::is_root() {
         benches.push(vec!["bench", "replay", &file, "--json"]);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Frames and flows of the captures that are made, measured and removed.
-const SIZES: [(u64, u64); 4] =
+pub(super) const SIZES: [(u64, u64); 4] =
     [(300_000, 3_000), (3_000_000, 3_000), (3_000_000, 30_000), (3_000_000, 300_000)];
 
 /// Rows for every size, and for one core of the larger file.
@@ -36,7 +36,7 @@ pub(super) fn rows(runs: usize) -> anyhow::Result<Vec<Row>> {
 }
 
 /// Whether `taskset` (util-linux) is there to give a process one core.
-fn one_core_works() -> bool {
+pub(super) fn one_core_works() -> bool {
     let done = Command::new("taskset")
         .args(["-c", "0", "true"])
         .stdout(Stdio::null())
@@ -46,10 +46,10 @@ fn one_core_works() -> bool {
 }
 
 /// A capture made for measuring, removed when it is no longer needed.
-struct Made(PathBuf);
+pub(super) struct Made(pub(super) PathBuf);
 
 impl Made {
-    fn new(frames: u64, flows: u64) -> anyhow::Result<Self> {
+    pub(super) fn new(frames: u64, flows: u64) -> anyhow::Result<Self> {
         let name = format!("framewalk-growth-{}-{frames}-{flows}.pcap", std::process::id());
         let made = Self(std::env::temp_dir().join(name));
         write(&made.0, frames, flows)

@@ -9,6 +9,7 @@ mod print;
 mod process;
 #[cfg(target_os = "linux")]
 mod replay;
+mod surface;
 
 use crate::cli::Globals;
 use crate::exit::Exit;
@@ -52,6 +53,17 @@ pub enum What {
     ///
     /// Makes captures of up to 230 MB in the folder for temporary files, and removes them.
     Growth {
+        /// Runs of each case
+        #[arg(long, default_value_t = 5, value_name = "N",
+              value_parser = clap::value_parser!(u64).range(1..=100))]
+        runs: u64,
+    },
+    /// The analysis of a capture as a whole process, beside ndpiReader; ten times the flows; a flood
+    ///
+    /// Makes captures of up to 760 MB in the folder for temporary files, and removes them.
+    Surface {
+        /// The capture; a large one says more
+        file: PathBuf,
         /// Runs of each case
         #[arg(long, default_value_t = 5, value_name = "N",
               value_parser = clap::value_parser!(u64).range(1..=100))]
@@ -128,6 +140,11 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
                 out.row(&row)?;
             }
         }
+        What::Surface { file, runs } => {
+            for row in surface::rows(file, frames_of(file)?, *runs as usize)? {
+                out.row(&row)?;
+            }
+        }
         #[cfg(target_os = "linux")]
         What::Replay { file, ring_peers, timing } => {
             let timing = timing.timing();
@@ -163,6 +180,17 @@ fn inspect(file: &Path, timing: Timing, out: &mut print::Out) -> anyhow::Result<
         out.row(&row)?;
     }
     Ok(())
+}
+
+/// Frames of a capture, counted by reading it.
+fn frames_of(file: &Path) -> anyhow::Result<u64> {
+    let mut reader = ::capture::Reader::open(file)?;
+    let mut frames = 0;
+    while let Some(batch) = reader.next_batch()? {
+        frames += batch.records().len() as u64;
+    }
+    anyhow::ensure!(frames > 0, "{}: no frames to measure with", file.display());
+    Ok(frames)
 }
 
 /// The rows that hold the whole file in memory. Ends with the memory given back.

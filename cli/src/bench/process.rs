@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 /// A command line to time.
 pub(super) struct Case {
+    bench: &'static str,
     name: String,
     peer: Option<String>,
     command: Vec<String>,
@@ -20,9 +21,15 @@ pub(super) struct Case {
 }
 
 impl Case {
+    /// As a case of another bench.
+    pub(super) fn of(self, bench: &'static str) -> Self {
+        Self { bench, ..self }
+    }
+
     /// A command to time, which goes through `frames`.
     pub(super) fn new(name: &str, frames: u64, peer: Option<String>, command: &[&str]) -> Self {
         Self {
+            bench: "inspect",
             name: name.to_owned(),
             peer,
             command: command.iter().map(|s| (*s).to_owned()).collect(),
@@ -59,7 +66,7 @@ pub(super) fn measure(mut cases: Vec<Case>, runs: usize) -> anyhow::Result<Vec<R
 fn row(case: Case) -> Row {
     let rate = case.frames > 0;
     Row {
-        bench: "inspect",
+        bench: case.bench,
         case: case.name,
         metric: if rate { "mpps" } else { "ms" },
         figures: Spread::new(if rate { case.millions } else { case.milliseconds }),

@@ -41,11 +41,11 @@ fn names() -> Vec<Row> {
         00000078 0004 c0a80102");
     let name = "20 46484550464345484546 4843455046464641434143414341434143414341 4341 00";
     let netbios = |rest: &str, kind: &str| hex(&format!("{rest} {name} {kind}"));
-    let link = |port| {
+    let link = |port: &'static [u16]| {
         let asks = hex("abcd 0000 0001 0000 0000 0000 04 77706164 00 0001 0001");
         let tells = hex("abcd 8000 0001 0001 0000 0000 04 77706164 00 0001 0001
             c00c 0001 0001 0000001e 0004 c0a80142");
-        let app = if port == &[5355] { App::Llmnr } else { App::Dns };
+        let app = if *port == [5355] { App::Llmnr } else { App::Dns };
         Row::new("LLMNR", Udp, port, both(asks, tells), app)
     };
     vec![
