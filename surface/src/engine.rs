@@ -175,7 +175,13 @@ impl Analyzer {
                 waiting.push(Waiting { packet, key, side, hash, time_ns, number });
             }
             Peeled::Fragment => self.counts.fragments += 1,
-            Peeled::Other => self.counts.not_ip += 1,
+            Peeled::Other => {
+                self.counts.not_ip += 1;
+                if linktype == LinkType::ETHERNET {
+                    let time_ns = if record.time_ns == NO_TIME { 0 } else { record.time_ns };
+                    self.site.link_frame(data, time_ns, number);
+                }
+            }
             Peeled::Malformed => self.counts.malformed += 1,
         }
     }
@@ -260,6 +266,14 @@ impl Analyzer {
             self.inspected -= size_of::<Inspection>() + inspection.held();
             let outcome = inspection.end(roles(&flow));
             settle(&mut flow, &inspection, outcome);
+            if flow.key.proto == proto::UDP && listens(flow.app) {
+                // told by one end alone, which other datagrams of it might have spoken against
+                for side in [flow.opener, flow.opener.other()] {
+                    for (datagram, _) in inspection.said(side).datagrams() {
+                        self.site.message(&late_message(&flow, side, datagram));
+                    }
+                }
+            }
             self.spares.give(inspection);
         }
         let record = FlowRecord::new(flow);
@@ -333,6 +347,24 @@ fn message<'a>(flow: &Flow, side: Side, payload: &'a [u8], one: &Waiting<'_>) ->
         payload,
         frame: if side == one.side { one.number } else { flow.first_frame },
         time_ns: one.time_ns,
+        mac: one.packet.macs.map(|(src, dst)| if side == one.side { src } else { dst }),
+    }
+}
+
+/// The same of a conversation that is over.
+fn late_message<'a>(flow: &Flow, side: Side, payload: &'a [u8]) -> Message<'a> {
+    let end = |side: Side| {
+        let (address, port) = flow.key.end(side);
+        (address.ip(), port)
+    };
+    Message {
+        app: flow.app,
+        from: end(side),
+        to: end(side.other()),
+        payload,
+        frame: flow.first_frame,
+        time_ns: flow.first_ns,
+        mac: None,
     }
 }
 

@@ -4,10 +4,13 @@ pub mod address;
 mod backup;
 mod exposure;
 mod health;
+mod lan;
 mod mapping;
+mod names;
 pub(crate) mod pairs;
 mod role;
 mod rules;
+mod rules_lan;
 mod service;
 
 use std::net::IpAddr;
@@ -18,6 +21,9 @@ pub use pairs::Forward;
 pub use role::{KeyService, Role};
 pub use service::Service;
 
+use skb::MacAddr;
+
+use self::address::{Place, place};
 use crate::App;
 use crate::finding::Finding;
 use crate::peel::Packet;
@@ -32,6 +38,7 @@ pub struct Site {
     health: health::Counts,
     copies: backup::Copies,
     mappings: mapping::Mappings,
+    lan: lan::Lan,
     /// Nanoseconds since 1970 of the first frame of a conversation, and of the last.
     span_ns: Option<(i64, i64)>,
 }
@@ -40,11 +47,18 @@ impl Site {
     /// A packet that opens a TCP connection.
     pub(crate) fn syn(&mut self, packet: &Packet<'_>, time_ns: i64, frame: u64) {
         self.pairs.syn(packet, time_ns, frame);
+        self.lan.syn(packet);
+    }
+
+    /// An Ethernet frame that carries no IP packet.
+    pub(crate) fn link_frame(&mut self, bytes: &[u8], time_ns: i64, frame: u64) {
+        self.lan.link_frame(bytes, time_ns, frame);
     }
 
     /// A datagram of an application that [`listens`] says.
     pub(crate) fn message(&mut self, message: &Message<'_>) {
         self.mappings.message(message);
+        self.lan.message(message);
     }
 
     /// A conversation is over.
@@ -54,6 +68,7 @@ impl Site {
         self.exposure.flow(flow);
         self.copies.flow(flow);
         self.mappings.flow(flow);
+        self.lan.flow(flow);
         if flow.first_ns != 0 {
             let (first, last) = self.span_ns.unwrap_or((flow.first_ns, flow.last_ns));
             self.span_ns = Some((first.min(flow.first_ns), last.max(flow.last_ns)));
@@ -94,6 +109,7 @@ impl Site {
         let services = self.services();
         findings.extend(self.copies.findings(&services, seen_ns));
         findings.extend(self.mappings.findings(&services));
+        findings.extend(self.lan.findings());
         findings.sort_by(|a, b| {
             b.severity
                 .cmp(&a.severity)
@@ -120,11 +136,24 @@ pub(crate) struct Message<'a> {
     pub(crate) frame: u64,
     /// Nanoseconds since 1970.
     pub(crate) time_ns: i64,
+    /// MAC address of its sender, or of the router it came through; not where it is told late.
+    pub(crate) mac: Option<MacAddr>,
 }
 
 /// Applications whose every datagram is looked at.
 pub(crate) const fn listens(app: App) -> bool {
-    matches!(app, App::NatPmp | App::Pcp)
+    matches!(
+        app,
+        App::NatPmp
+            | App::Pcp
+            | App::Dns
+            | App::Mdns
+            | App::Llmnr
+            | App::NetbiosNs
+            | App::Dhcp
+            | App::Snmp
+            | App::Tftp
+    )
 }
 
 /// An address and a port, for people.

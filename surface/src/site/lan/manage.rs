@@ -1,0 +1,212 @@
+//! Devices managed in clear: SNMP with a community that everybody knows, settings by TFTP, and what
+//! is said of itself by a conversation (`flow`).
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::super::rules_lan as rules;
+use super::super::{Message, Place, place};
+use super::seen::Seen;
+use crate::App;
+use crate::finding::{Finding, Rule, Severity, Sure};
+use crate::flow::Opener;
+use crate::record::FlowRecord;
+
+/// Hosts remembered for each rule.
+const HOSTS_MAX: usize = 4096;
+/// Communities that devices come with. What is on the wire is compared with them, and never kept.
+const DEFAULTS: [&[u8]; 2] = [b"public", b"private"];
+/// Words in names of files that hold a device's settings.
+const SETTINGS: [&[u8]; 4] = [b"running-config", b"startup-config", b"-confg", b"router-config"];
+
+/// What a device does, in the order in which it is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum What {
+    SnmpAnswers,
+    SnmpAsked,
+    SettingsInClear,
+    Telnet,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Managed {
+    all: BTreeMap<(What, IpAddr, u16), Seen>,
+}
+
+impl Managed {
+    fn add(&mut self, what: What, (host, port): (IpAddr, u16), other: IpAddr, frame: u64, ns: i64) {
+        let key = (what, host, port);
+        if self.all.len() < HOSTS_MAX || self.all.contains_key(&key) {
+            let seen = self.all.entry(key).or_default();
+            seen.at(frame, ns);
+            seen.by(other);
+        }
+    }
+
+    pub(super) fn message(&mut self, message: &Message<'_>) {
+        let Message { from, to, frame, time_ns, .. } = *message;
+        match message.app {
+            App::Snmp => match snmp_default(message.payload) {
+                Some(Pdu::Answer) => self.add(What::SnmpAnswers, from, to.0, frame, time_ns),
+                Some(Pdu::Question) if place(to.0) != Place::NoHost => {
+                    self.add(What::SnmpAsked, to, from.0, frame, time_ns);
+                }
+                _ => {}
+            },
+            App::Tftp if names_settings(message.payload) => {
+                self.add(What::SettingsInClear, to, from.0, frame, time_ns);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn flow(&mut self, flow: &FlowRecord) {
+        let both = flow.opener_sent.bytes > 0 && flow.answerer_sent.bytes > 0;
+        let inside = place(flow.dst) == Place::Inside;
+        let certain = flow.opener == Opener::Syn || flow.dst_port == 23;
+        if flow.app == App::Telnet && both && inside && certain {
+            let server = (flow.dst, flow.dst_port);
+            self.add(What::Telnet, server, flow.src, flow.first_frame, flow.first_ns);
+        }
+    }
+
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        let answers = |host: IpAddr| {
+            let from = (What::SnmpAnswers, host, 0);
+            self.all.range(from..=(What::SnmpAnswers, host, u16::MAX)).next().is_some()
+        };
+        let told = |what: What, host: IpAddr| what != What::SnmpAsked || !answers(host);
+        self.all
+            .iter()
+            .filter(|(key, _)| told(key.0, key.1))
+            .map(|(&(what, host, port), seen)| finding(what, host, port, seen))
+            .collect()
+    }
+}
+
+fn finding(what: What, host: IpAddr, port: u16, seen: &Seen) -> Finding {
+    let (rule, severity): (&'static Rule, _) = match what {
+        What::SnmpAnswers => (&rules::SNMP_DEFAULT, Severity::Medium),
+        What::SnmpAsked => (&rules::SNMP_DEFAULT_ASKED, Severity::Low),
+        What::SettingsInClear => (&rules::SETTINGS_IN_CLEAR, Severity::Medium),
+        What::Telnet => (&rules::TELNET, Severity::Medium),
+    };
+    let mut finding = seen.finding(rule, severity, Sure::Proven, &[host]);
+    finding.port = port;
+    finding.detail = match what {
+        What::SnmpAnswers => {
+            format!("{host} answers SNMP by a password that every device comes with")
+        }
+        What::SnmpAsked => format!(
+            "{host} is asked by SNMP with a password that every device comes with; no answer was seen"
+        ),
+        What::SettingsInClear => {
+            format!("a file named like a device's settings went from or to {host} by TFTP")
+        }
+        What::Telnet => format!("telnet on {} was used", super::super::end(host, port)),
+    };
+    finding
+}
+
+/// What an SNMP message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pdu {
+    Question,
+    Answer,
+}
+
+/// Whether a message of version 1 or 2c (RFC 1157 section 4, RFC 1901 section 3) comes with a default
+/// community; traps do not count, they open nothing.
+fn snmp_default(bytes: &[u8]) -> Option<Pdu> {
+    let [0x30, length, rest @ ..] = bytes else { return None };
+    // a long form has its own length in the low bits
+    let skip = if length & 0x80 != 0 { usize::from(length & 0x7f) } else { 0 };
+    let [2, 1, 0 | 1, 4, length, rest @ ..] = rest.get(skip..)? else { return None };
+    let (community, rest) = rest.split_at_checked(usize::from(*length))?;
+    if !DEFAULTS.contains(&community) {
+        return None;
+    }
+    match rest.first()? {
+        0xa0 | 0xa1 | 0xa3 | 0xa5 => Some(Pdu::Question),
+        0xa2 => Some(Pdu::Answer),
+        _ => None,
+    }
+}
+
+/// A request to read or write (RFC 1350 section 5) a file named like settings.
+fn names_settings(bytes: &[u8]) -> bool {
+    let [0, 1 | 2, rest @ ..] = bytes else { return false };
+    let name: Vec<u8> =
+        rest.iter().take(128).take_while(|&&byte| byte != 0).map(u8::to_ascii_lowercase).collect();
+    SETTINGS.iter().any(|word| name.windows(word.len()).any(|window| window == *word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snmp(version: u8, community: &[u8], pdu: u8) -> Vec<u8> {
+        let mut rest = vec![2, 1, version, 4, community.len() as u8];
+        rest.extend(community);
+        rest.extend([pdu, 11, 2, 1, 9, 2, 1, 0, 2, 1, 0, 0x30, 0]);
+        let mut bytes = vec![0x30, rest.len() as u8];
+        bytes.extend(rest);
+        bytes
+    }
+
+    fn findings(said: &[(App, u8, Vec<u8>)]) -> Vec<Finding> {
+        let mut managed = Managed::default();
+        for (n, (app, host, payload)) in said.iter().enumerate() {
+            let end = |n: u8| (IpAddr::from([192, 168, 1, n]), if n == 2 { 161 } else { 50_000 });
+            managed.message(&Message {
+                app: *app,
+                from: end(*host),
+                to: end(if *host == 2 { 30 } else { 2 }),
+                payload,
+                frame: n as u64,
+                time_ns: 0,
+                mac: None,
+            });
+        }
+        managed.findings()
+    }
+
+    #[test]
+    fn a_device_that_answers_by_the_default() {
+        let ask = (App::Snmp, 30, snmp(1, b"public", 0xa0));
+        let found = findings(&[ask.clone(), (App::Snmp, 2, snmp(1, b"public", 0xa2))]);
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].rule.id, found[0].severity), ("lan.snmp-default", Severity::Medium));
+        assert_eq!(found[0].evidence, [1]);
+        assert!(!found[0].detail.contains("public"));
+        let found = findings(&[ask]);
+        assert_eq!(
+            (found[0].rule.id, found[0].severity),
+            ("lan.snmp-default-asked", Severity::Low)
+        );
+    }
+
+    #[test]
+    fn other_communities_and_traps_are_silent() {
+        let quiet = [
+            (App::Snmp, 2, snmp(1, b"publicly", 0xa2)),
+            (App::Snmp, 2, snmp(0, b"Tr0ub4dor", 0xa2)),
+            (App::Snmp, 2, snmp(3, b"public", 0xa2)),
+            (App::Snmp, 2, snmp(1, b"public", 0xa7)),
+        ];
+        assert!(findings(&quiet).is_empty());
+        let whole = snmp(1, b"public", 0xa2);
+        assert!((0..20).all(|end| snmp_default(&whole[..end.min(12)]).is_none()));
+    }
+
+    #[test]
+    fn settings_of_a_switch_by_tftp() {
+        let file = |name: &str| [&[0, 2], name.as_bytes(), b"\0octet\0"].concat();
+        let found = findings(&[(App::Tftp, 30, file("sw1-running-config"))]);
+        assert_eq!(found[0].rule.id, "lan.settings-in-clear");
+        assert!(findings(&[(App::Tftp, 30, file("pxelinux.0"))]).is_empty());
+        // data that has the words in it
+        let data = [&[0, 3], &b"\0\x01running-config"[..]].concat();
+        assert!(findings(&[(App::Tftp, 30, data)]).is_empty());
+    }
+}

@@ -1,0 +1,104 @@
+//! Findings of the local network, in words for the owner of a small one.
+
+use crate::finding::Rule;
+
+pub(super) static ARP_ROUTER: Rule = Rule {
+    id: "lan.arp-router",
+    title: "Another device stands in for the router",
+    meaning: "A second network card says that the router's address is its own. All that goes to the internet \
+              and back may pass through it, where it can be read and changed.",
+    action: "Find the device by the frames named (its card's address is in them) and unplug it. Then change \
+             passwords that were used in that time.",
+    refute: "A pair of routers that share an address without a protocol for it, or a repeater that passes \
+             on others' addresses under its own.",
+};
+
+pub(super) static ARP_TWICE: Rule = Rule {
+    id: "lan.arp-twice",
+    title: "Two network cards claim the same address",
+    meaning: "Either two devices were given the same address, so that now one and now the other is reached; \
+              or one of them listens in on the other.",
+    action: "Find both devices by the frames named. Give one of them another address, or unplug it if nobody \
+             knows it.",
+    refute: "A computer with two cards in the same network, a repeater, or a router that answers for others \
+             looks the same.",
+};
+
+pub(super) static DHCP_ROGUE: Rule = Rule {
+    id: "lan.dhcp-rogue",
+    title: "A second device gives out addresses, and leads elsewhere",
+    meaning: "Computers take their settings from whoever answers first. The second one names another router \
+              or name server: what its clients do passes through that.",
+    action: "Find the device. Most often it is a small router or access point that somebody plugged in: \
+             switch DHCP off in it, or unplug it.",
+    refute: "Two servers on purpose, of which one was changed and the other was not.",
+};
+
+pub(super) static DHCP_PAIR: Rule = Rule {
+    id: "lan.dhcp-pair",
+    title: "Two devices give out addresses",
+    meaning: "Both say the same of router and name server. That is right if they are a pair.",
+    action: "Ask whoever keeps your network whether both are meant to.",
+    refute: "A device may answer under two addresses.",
+};
+
+pub(super) static PROXY_NAMED: Rule = Rule {
+    id: "lan.proxy-named",
+    title: "Computers are told by the network where to get proxy settings",
+    meaning: "Whoever can answer in its place can lead web traffic through a computer of their own.",
+    action: "Switch automatic proxy detection off unless you have a proxy.",
+    refute: "The place named may be your own.",
+};
+
+pub(super) static NAMES_ASKED: Rule = Rule {
+    id: "lan.names-asked",
+    title: "Computers ask everybody for names",
+    meaning: "Where the name server does not know a name, Windows asks all neighbours (LLMNR, NetBIOS), and \
+              believes whoever answers. An attacker's first step in a network is to answer.",
+    action: "Switch LLMNR off by group policy, and NetBIOS over TCP/IP in the settings that DHCP gives.",
+    refute: "A name that was asked for may be of a device that knows nothing else.",
+};
+
+pub(super) static NAMES_POISONED: Rule = Rule {
+    id: "lan.names-poisoned",
+    title: "A device answers for the names of others",
+    meaning: "A device says that names of others are its own. Computers that believe it log on there, and it \
+              collects what they log on with.",
+    action: "Unplug the device and keep it. Change the passwords of those who worked in that time.",
+    refute: "A device that has all of these names, or a test that you ordered.",
+};
+
+pub(super) static SNMP_DEFAULT: Rule = Rule {
+    id: "lan.snmp-default",
+    title: "A device tells its settings to anyone",
+    meaning: "A device is managed by SNMP with the password that it came with, and answers to it. Anyone in \
+              the network can read its settings, and perhaps change them.",
+    action: "Switch SNMP off in the device, or give it version 3 with a password of your own.",
+    refute: "The device may answer to the computers named only.",
+};
+
+pub(super) static SNMP_DEFAULT_ASKED: Rule = Rule {
+    id: "lan.snmp-default-asked",
+    title: "A device is asked with a password that everybody knows",
+    meaning: "A computer asks by SNMP with the password that devices come with: most often a printer's \
+              program that looks for printers. No answer was seen.",
+    action: "Find the program, and look whether the device would answer.",
+    refute: "The device may not exist, or may not answer.",
+};
+
+pub(super) static SETTINGS_IN_CLEAR: Rule = Rule {
+    id: "lan.settings-in-clear",
+    title: "A device's settings crossed the network in clear",
+    meaning: "A file with the name of a switch's or router's settings was moved by a protocol without \
+              encryption or password. Such files hold passwords.",
+    action: "Move such files by SCP or HTTPS, and change the passwords in them.",
+    refute: "The file was judged by its name only.",
+};
+
+pub(super) static TELNET: Rule = Rule {
+    id: "lan.telnet",
+    title: "A device is managed in clear (telnet)",
+    meaning: "All that is typed there, passwords included, can be read on the way.",
+    action: "Use SSH, and switch telnet off in the device.",
+    refute: "A line that asks for no password, such as a notice board, is harmless.",
+};
