@@ -1,5 +1,6 @@
 //! `framewalk surface`: what a network's frames say about it.
 
+mod ahead;
 mod findings;
 mod json;
 mod letter;
@@ -190,24 +191,20 @@ fn analyze(
     };
     let mut selected = Vec::new();
     let mut span = Span::default();
-    let failed = loop {
-        progress.at(reader.progress().read);
-        let batch = match reader.next_batch() {
-            Ok(Some(batch)) => batch,
-            Ok(None) => break None,
-            Err(error) => break Some(error),
-        };
+    let failed = ahead::read(reader, |batch, at| {
+        progress.at(at);
         if selector.takes_all() {
-            analyzer.batch(&batch);
+            analyzer.batch(batch);
         } else {
-            selector.select(&batch, &mut selected)?;
-            analyzer.frames(&batch, selected.iter().map(|&index| index as usize));
+            selector.select(batch, &mut selected)?;
+            analyzer.frames(batch, selected.iter().map(|&index| index as usize));
         }
         for flow in analyzer.ended() {
             span.flow(&flow);
             out.flow(&flow)?;
         }
-    };
+        Ok(())
+    })?;
     progress.clear();
     for flow in &analyzer.finish() {
         span.flow(flow);
