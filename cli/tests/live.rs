@@ -527,3 +527,42 @@ fn privileged_a_live_receipt_names_the_host_edge_and_no_switch_without_a_wire_ma
         assert!(said.contains("only an external switch"), "{said}");
     }
 }
+
+/// Applications of conversations, sorted, and the last line.
+fn apps(lines: &[String]) -> (Vec<String>, Value) {
+    let objects: Vec<Value> = lines.iter().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let flows = objects.iter().filter(|o| o["schema"] == "framewalk.flow/1");
+    let mut apps: Vec<_> = flows
+        .map(|o| format!("{} {} {}", o["app"], o["sent"]["frames"], o["received"]["frames"]))
+        .collect();
+    apps.sort();
+    (apps, objects.last().unwrap().clone())
+}
+
+#[test]
+#[ignore = "privileged: makes devices in a network namespace of its own"]
+fn privileged_surface_tells_a_live_network_as_it_tells_a_file() {
+    let _lab = cabled(1500);
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../pcaps/practice.pcapng");
+    let mut frames = Vec::new();
+    let mut reader = capture::Reader::open(file).unwrap();
+    while let Some(frame) = reader.next().unwrap() {
+        frames.push(frame.data.to_vec());
+    }
+    let count = frames.len().to_string();
+    let live = Live::start(&["surface", "-i", "right", "--json", "--count", &count]);
+    send(&frames, 8, Duration::from_millis(2));
+    let (lines, code, said) = live.end();
+    assert_eq!(code, 0, "{said}");
+    let (apps_live, total) = apps(&lines);
+    let from_file = Command::new(env!("CARGO_BIN_EXE_framewalk"))
+        .args(["surface", file, "--json"])
+        .output()
+        .unwrap();
+    let lines: Vec<_> =
+        String::from_utf8(from_file.stdout).unwrap().lines().map(str::to_owned).collect();
+    let (apps_file, expected) = apps(&lines);
+    assert_eq!(apps_live, apps_file);
+    assert_eq!(total["frames"], expected["frames"]);
+    assert_eq!(total["in_flows"], expected["in_flows"]);
+}
