@@ -6,7 +6,9 @@ use capture::format::NO_TIME;
 use skb::LinkType;
 
 use crate::App;
+use crate::facts::NameKey;
 use crate::flow::{Flow, FlowId, Hasher, Key, Look, Opener, Side, Table, flags};
+use crate::follow::{Ended, Follow};
 use crate::inspect::{Inspection, Outcome, Roles, Spares};
 use crate::peel::{Packet, Peeled, Peeler, proto};
 use crate::record::FlowRecord;
@@ -69,6 +71,7 @@ pub struct Analyzer {
     spares: Spares,
     ended: Vec<FlowRecord>,
     site: Site,
+    key: NameKey,
 }
 
 /// A packet and where its conversation is looked for.
@@ -94,7 +97,14 @@ impl Analyzer {
             spares: Spares::default(),
             ended: Vec::new(),
             site: Site::default(),
+            key: NameKey::random(),
         }
+    }
+
+    /// Names are hashed with this key, so that they can be compared over analyses.
+    #[must_use]
+    pub fn with_name_key(self, key: NameKey) -> Self {
+        Self { key, ..self }
     }
 
     /// What was counted so far.
@@ -255,30 +265,43 @@ impl Analyzer {
             }
         } else {
             let room = self.limits.inspected_bytes_max.saturating_sub(self.inspected);
-            let (before, after) = look(flow, one, room, &mut self.spares, &mut self.site);
+            let (before, after) =
+                look(flow, one, room, &mut self.spares, &mut self.site, &self.key);
             self.inspected = self.inspected + after - before;
             self.counts.unlooked += u64::from(before > 0 && after == 0 && room == 0);
         }
     }
 
     fn end(&mut self, mut flow: Flow) {
-        if let Look::Open(mut inspection) = std::mem::replace(&mut flow.look, Look::Done) {
-            self.inspected -= size_of::<Inspection>() + inspection.held();
-            let outcome = inspection.end(roles(&flow));
-            settle(&mut flow, &inspection, outcome);
-            if flow.key.proto == proto::UDP && listens(flow.app) {
-                // told by one end alone, which other datagrams of it might have spoken against
-                for side in [flow.opener, flow.opener.other()] {
-                    for (datagram, _) in inspection.said(side).datagrams() {
-                        self.site.message(&late_message(&flow, side, datagram));
-                    }
-                }
+        match std::mem::replace(&mut flow.look, Look::Done) {
+            Look::Open(inspection) => self.end_look(&mut flow, inspection),
+            Look::Follow(follow) => {
+                self.inspected -= follow.held();
+                followed(&mut flow, follow, &self.key, &mut self.spares);
             }
-            self.spares.give(inspection);
+            Look::Wanted | Look::Done => {}
         }
         let record = FlowRecord::new(flow);
         self.site.flow(&record);
         self.ended.push(record);
+    }
+
+    fn end_look(&mut self, flow: &mut Flow, mut inspection: Box<Inspection>) {
+        self.inspected -= size_of::<Inspection>() + inspection.held();
+        let outcome = inspection.end(roles(flow));
+        if settle(flow, &inspection, outcome) {
+            let follow = Box::new(Follow::new(inspection));
+            return followed(flow, follow, &self.key, &mut self.spares);
+        }
+        if flow.key.proto == proto::UDP && listens(flow.app) {
+            // told by one end alone, which other datagrams of it might have spoken against
+            for side in [flow.opener, flow.opener.other()] {
+                for (datagram, _) in inspection.said(side).datagrams() {
+                    self.site.message(&late_message(flow, side, datagram));
+                }
+            }
+        }
+        self.spares.give(inspection);
     }
 }
 
@@ -291,6 +314,7 @@ fn look(
     room: usize,
     spares: &mut Spares,
     site: &mut Site,
+    key: &NameKey,
 ) -> (usize, usize) {
     let held = |inspection: &Inspection| size_of::<Inspection>() + inspection.held();
     let roles = roles(flow);
@@ -300,6 +324,7 @@ fn look(
             (inspection, held)
         }
         Look::Wanted => (spares.take(), 0),
+        Look::Follow(follow) => return go_on(flow, follow, one, room, spares, key),
         Look::Done => return (0, 0),
     };
     let packet = &one.packet;
@@ -322,7 +347,16 @@ fn look(
         flow.look = Look::Open(inspection);
         return (before, after);
     }
-    settle(flow, &inspection, outcome);
+    if settle(flow, &inspection, outcome) {
+        let follow = Box::new(Follow::new(inspection));
+        if room > 0 && !follow.is_over() {
+            let after = follow.held();
+            flow.look = Look::Follow(follow);
+            return (before, after);
+        }
+        followed(flow, follow, key, spares);
+        return (before, 0);
+    }
     if packet.proto == proto::UDP && listens(flow.app) {
         for side in [flow.opener, flow.opener.other()] {
             for (datagram, _) in inspection.said(side).datagrams() {
@@ -332,6 +366,43 @@ fn look(
     }
     spares.give(inspection);
     (before, 0)
+}
+
+/// A segment of a conversation that is followed.
+fn go_on(
+    flow: &mut Flow,
+    mut follow: Box<Follow>,
+    one: &Waiting<'_>,
+    room: usize,
+    spares: &mut Spares,
+    key: &NameKey,
+) -> (usize, usize) {
+    let (before, packet) = (follow.held(), &one.packet);
+    for side in [Side::Low, Side::High] {
+        if let Some(seq) = flow.syn_seen(side) {
+            follow.syn(side, seq);
+        }
+    }
+    let seq = packet.tcp.seq.wrapping_add(u32::from(packet.tcp.flags & flags::SYN != 0));
+    follow.segment(one.side, seq, packet.payload, packet.payload_wire);
+    if room == 0 || follow.is_over() {
+        followed(flow, follow, key, spares);
+        return (before, 0);
+    }
+    let after = follow.held();
+    flow.look = Look::Follow(follow);
+    (before, after)
+}
+
+/// A conversation is followed no longer.
+fn followed(flow: &mut Flow, mut follow: Box<Follow>, key: &NameKey, spares: &mut Spares) {
+    let ended = Ended {
+        by: flow.ended_by(),
+        lasted_ns: flow.last_ns.saturating_sub(flow.first_ns),
+        gaps: flow.missing != [0, 0],
+    };
+    flow.facts = follow.end(roles(flow), ended, key);
+    spares.give(follow.inspection);
 }
 
 /// A datagram that an end sent; `one` is the packet of it, or came soon after it.
@@ -368,15 +439,19 @@ fn late_message<'a>(flow: &Flow, side: Side, payload: &'a [u8]) -> Message<'a> {
     }
 }
 
-fn settle(flow: &mut Flow, inspection: &Inspection, outcome: Outcome) {
-    if let Outcome::Found { app, swapped } = outcome {
-        flow.app = app;
-        flow.path.clone_from(&inspection.path);
-        if swapped {
-            flow.opener = flow.opener.other();
-        }
-        flow.facts = inspection.facts(app, roles(flow));
+/// What an inspection has come to. Whether the conversation is to be followed comes back.
+fn settle(flow: &mut Flow, inspection: &Inspection, outcome: Outcome) -> bool {
+    let Outcome::Found { app, swapped } = outcome else { return false };
+    flow.app = app;
+    flow.path.clone_from(&inspection.path);
+    if swapped {
+        flow.opener = flow.opener.other();
     }
+    if app == App::Rdp && flow.key.proto == proto::TCP {
+        return true;
+    }
+    flow.facts = inspection.facts(app, roles(flow));
+    false
 }
 
 fn roles(flow: &Flow) -> Roles {

@@ -60,6 +60,8 @@ pub struct FlowRecord {
     pub tcp_state: Option<TcpState>,
     /// The other end accepted the connection: it answered the SYN (TCP).
     pub accepted: bool,
+    /// Whether the opener was the first to finish or reset it, if anyone did (TCP).
+    pub ended_by_opener: Option<bool>,
     /// Identifier of the outermost VLAN tag of the first frame, 0 if there was none.
     pub vlan: u16,
     /// Tunnels the first frame came through.
@@ -112,6 +114,7 @@ impl FlowRecord {
         };
         let tcp_state = flow.tcp_state();
         let accepted = flow.accepted();
+        let ended_by_opener = flow.ended_by().map(|side| side == opener);
         let (src, src_port) = flow.key.end(opener);
         let (dst, dst_port) = flow.key.end(answerer);
         Self {
@@ -134,6 +137,7 @@ impl FlowRecord {
             answerer_sent: sent(answerer),
             tcp_state,
             accepted,
+            ended_by_opener,
             vlan: flow.vlan,
             tunnels: flow.tunnels,
             icmp: flow.icmp,

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 use surface::{
-    Analyzer, Facts, Finding, FlowRecord, Forward, Health, KeyService, Sent, Service, TlsFacts,
-    proto,
+    Analyzer, Facts, Finding, FlowRecord, Forward, Health, KeyService, RdpFacts, Sent, Service,
+    TlsFacts, proto,
 };
 
 use crate::term::time::rfc3339;
@@ -48,6 +48,8 @@ struct Flow<'a> {
     tunnels: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<Tls<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rdp: Option<Rdp<'a>>,
 }
 
 /// A name where there is one, else the number of the IP protocol.
@@ -149,6 +151,81 @@ impl<'a> Tls<'a> {
                 not_after: time(c.not_after),
                 sha256: &c.sha256,
             }),
+        }
+    }
+}
+
+/// A remote desktop; names are keyed hashes. Numbers that are masks or codes are hexadecimal.
+#[derive(Serialize)]
+struct Rdp<'a> {
+    level: Option<&'static str>,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requested: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_flags: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    selected: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_flags: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cookie: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cookie_length: Option<u16>,
+    routing_token: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<RdpClientLine<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encryption: Option<Encryption>,
+    records: [u32; 2],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_by: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct RdpClientLine<'a> {
+    name: Option<String>,
+    build: u32,
+    windows: Option<&'static str>,
+    channels: &'a [&'static str],
+    channels_other: u16,
+}
+
+#[derive(Serialize)]
+struct Encryption {
+    method: String,
+    level: u32,
+}
+
+impl<'a> Rdp<'a> {
+    fn of(facts: &'a RdpFacts, flow: &FlowRecord) -> Self {
+        let hex = |n: u32| format!("0x{n:02x}");
+        let flags = |n: u8| format!("0x{n:02x}");
+        Self {
+            level: facts.level().map(surface::RdpLevel::name),
+            outcome: facts.outcome.name(),
+            requested: facts.requested.map(hex),
+            request_flags: facts.request_flags.map(flags),
+            selected: facts.selected.map(hex),
+            failure: facts.failure.map(hex),
+            response_flags: facts.response_flags.map(flags),
+            cookie: facts.cookie.map(|(_, name)| name.to_string()),
+            cookie_length: facts.cookie.map(|(length, _)| length),
+            routing_token: facts.routing_token,
+            client: facts.client.as_ref().map(|client| RdpClientLine {
+                name: client.name.map(|name| name.to_string()),
+                build: client.build,
+                windows: client.windows(),
+                channels: &client.channels,
+                channels_other: client.channels_other,
+            }),
+            encryption: facts
+                .encryption
+                .map(|(method, level)| Encryption { method: hex(method), level }),
+            records: facts.records,
+            ended_by: flow.ended_by_opener.map(|by| if by { "client" } else { "server" }),
         }
     }
 }
@@ -320,6 +397,11 @@ impl Writer {
             tunnels: (flow.tunnels != 0).then_some(flow.tunnels),
             tls: match &flow.facts {
                 Facts::Tls(facts) => Some(Tls::of(facts)),
+                Facts::Rdp(facts) => facts.tls.as_ref().map(Tls::of),
+                _ => None,
+            },
+            rdp: match &flow.facts {
+                Facts::Rdp(facts) => Some(Rdp::of(facts, flow)),
                 _ => None,
             },
         };

@@ -56,7 +56,7 @@ pub(super) fn u8_at(bytes: &[u8], at: usize) -> Option<u8> {
 }
 
 /// Two bytes, the first one the high one.
-pub(super) fn be16(bytes: &[u8], at: usize) -> Option<u16> {
+pub(crate) fn be16(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
@@ -66,12 +66,12 @@ pub(super) fn be32(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 /// Two bytes, the first one the low one.
-pub(super) fn le16(bytes: &[u8], at: usize) -> Option<u16> {
+pub(crate) fn le16(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
 /// Four bytes, the first one the low one.
-pub(super) fn le32(bytes: &[u8], at: usize) -> Option<u32> {
+pub(crate) fn le32(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 

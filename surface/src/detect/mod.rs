@@ -11,7 +11,7 @@ mod directory;
 mod discovery;
 mod dns;
 mod ends;
-mod fit;
+pub(crate) mod fit;
 mod gateway;
 mod mail;
 mod management;

@@ -5,6 +5,7 @@ use arrayvec::ArrayVec;
 use super::{Key, Side};
 use crate::App;
 use crate::facts::Facts;
+use crate::follow::Follow;
 use crate::inspect::{Inspection, PATH_MAX};
 use crate::peel::{Packet, proto};
 
@@ -65,6 +66,8 @@ pub(crate) enum Look {
     Wanted,
     /// They are.
     Open(Box<Inspection>),
+    /// They are, after the application is known.
+    Follow(Box<Follow>),
     /// No longer.
     Done,
 }
@@ -77,8 +80,10 @@ pub(crate) mod flags {
     pub(crate) const ACK: u8 = 0x10;
     /// Not on the wire as such: SYN and ACK were set in one segment.
     pub(crate) const SYN_ACK: u8 = 0x40;
+    /// Not on the wire as such: this end was the first to finish or reset.
+    pub(crate) const ENDED: u8 = 0x80;
 }
-use flags::{ACK, FIN, RST, SYN, SYN_ACK};
+use flags::{ACK, ENDED, FIN, RST, SYN, SYN_ACK};
 
 /// A conversation.
 #[derive(Debug)]
@@ -208,7 +213,14 @@ impl Flow {
             }
         }
         let both = if flags & (SYN | ACK) == SYN | ACK { SYN_ACK } else { 0 };
-        self.flags[side] |= flags & !SYN_ACK | both;
+        let before = self.flags[0] | self.flags[1];
+        let ended = if flags & (FIN | RST) != 0 && before & (FIN | RST) == 0 { ENDED } else { 0 };
+        self.flags[side] |= flags & !(SYN_ACK | ENDED) | both | ended;
+    }
+
+    /// Who was the first to finish or reset.
+    pub(crate) fn ended_by(&self) -> Option<Side> {
+        [Side::Low, Side::High].into_iter().find(|side| self.flags[side.index()] & ENDED != 0)
     }
 
     /// The sequence number of an end's SYN, if it was seen.

@@ -1,6 +1,12 @@
 //! What a protocol says of itself that is kept: an allow-list by type, so that nothing else can be.
 
+mod keyed;
+mod rdp;
+
 use std::net::IpAddr;
+
+pub use keyed::{KeyedName, NameKey};
+pub use rdp::{RdpClient, RdpFacts, RdpLevel, RdpOutcome};
 
 use crate::App;
 use crate::detect;
@@ -17,6 +23,8 @@ pub enum Facts {
     Tls(Box<TlsFacts>),
     /// A port that a router was asked for by UPnP, and granted.
     PortMapping(PortMapping),
+    /// Of a remote desktop.
+    Rdp(Box<RdpFacts>),
 }
 
 /// A port of a router, and where it leads.
