@@ -41,12 +41,9 @@ impl Heard {
     }
 
     fn add(&mut self, data: &[u8]) {
-        let handshake = self.bytes.first().or(data.first()) == Some(&22);
-        self.add_up_to(data, if handshake { HANDSHAKE_BYTES_MAX } else { STREAM_BYTES_MAX });
-    }
-
-    fn add_up_to(&mut self, data: &[u8], max: usize) {
         if !self.closed {
+            let handshake = self.bytes.first().or(data.first()) == Some(&22);
+            let max = if handshake { HANDSHAKE_BYTES_MAX } else { STREAM_BYTES_MAX };
             let room = max.saturating_sub(self.bytes.len());
             self.bytes.extend_from_slice(&data[..data.len().min(room)]);
             self.closed = data.len() >= room;
@@ -115,6 +112,8 @@ pub(crate) struct Inspection {
     pub(crate) path: ArrayVec<App, PATH_MAX>,
     /// The innermost wrapper that was opened, and whether the roles were the other way round.
     wrapper: Option<(App, bool)>,
+    /// What was found, and whether the roles are the other way round, while it has more to tell.
+    known: Option<(App, bool)>,
 }
 
 /// Inspections that are over, for those to come: their memory is used again.
@@ -202,37 +201,6 @@ impl Inspection {
         Facts::of(app, &self.path, &self.talk(roles, true))
     }
 
-    /// A segment of a conversation whose application is known: kept, and given out in order.
-    pub(crate) fn follow(
-        &mut self,
-        side: Side,
-        seq: u32,
-        data: &[u8],
-        wire: u32,
-        out: &mut impl FnMut(Piece<'_>),
-    ) {
-        let heard = &mut self.heard[side.index()];
-        let stream = &mut self.streams[side.index()];
-        stream.push(seq, data, wire, &mut |piece| {
-            out(piece);
-            match piece {
-                Piece::Data(data) => heard.add_up_to(data, HANDSHAKE_BYTES_MAX),
-                Piece::Gap(_) => heard.closed = true,
-            }
-        });
-        heard.whole = stream.whole();
-    }
-
-    /// What is held back is given out.
-    pub(crate) fn follow_end(&mut self, side: Side, out: &mut impl FnMut(Piece<'_>)) {
-        self.streams[side.index()].end(out);
-    }
-
-    /// Not all that an end said was kept.
-    pub(crate) fn is_closed(&self, side: Side) -> bool {
-        self.heard[side.index()].closed
-    }
-
     /// Nothing more comes.
     pub(crate) fn end(&mut self, roles: Roles) -> Outcome {
         for (stream, heard) in self.streams.iter_mut().zip(&mut self.heard) {
@@ -254,6 +222,9 @@ impl Inspection {
         let last = last || self.looks >= LOOKS_MAX;
         self.looks = self.looks.saturating_add(1);
         self.looked = [0, 1].map(|side| self.heard[side].bytes.len() as u32);
+        if let Some((app, swapped)) = self.known {
+            return self.told(app, swapped, roles, last);
+        }
         let tests = if self.heard.iter().any(|heard| !heard.cuts.is_empty()) {
             detect::UDP
         } else {
@@ -306,7 +277,7 @@ impl Inspection {
             // what it carries is looked for when it is complete
             Wrapped::More if !last => Outcome::Open,
             _ if self.path.try_push(app).is_err() => Outcome::Found { app, swapped },
-            Wrapped::No | Wrapped::More => Outcome::Found { app, swapped },
+            Wrapped::No | Wrapped::More => self.told(app, swapped, roles, last),
             Wrapped::Strip(opener, answerer) => {
                 self.heard[effective.opener.index()].strip(opener);
                 self.heard[effective.opener.other().index()].strip(answerer);
@@ -321,6 +292,17 @@ impl Inspection {
         }
     }
 
+    /// A connection whose application is known is looked at on while more of it is of use.
+    fn told(&mut self, app: App, swapped: bool, roles: Roles, last: bool) -> Outcome {
+        let settled = if swapped { roles.swapped() } else { roles };
+        let stream = self.heard.iter().all(|heard| heard.cuts.is_empty());
+        if !last && stream && Facts::wants_more(app, &self.path, &self.talk(settled, last)) {
+            self.known = Some((app, swapped));
+            return Outcome::Open;
+        }
+        Outcome::Found { app, swapped }
+    }
+
     /// The roles as a test sees them: turned if what was found so far says so, and once more for
     /// the other way round.
     fn effective(&self, roles: Roles, swapped: bool) -> Roles {
@@ -328,8 +310,7 @@ impl Inspection {
         if turned == swapped { roles } else { roles.swapped() }
     }
 
-    /// What both ends said.
-    pub(crate) fn talk(&self, roles: Roles, last: bool) -> Talk<'_> {
+    fn talk(&self, roles: Roles, last: bool) -> Talk<'_> {
         let [opener, answerer] = [roles.opener, roles.opener.other()];
         Talk {
             opener: self.heard[opener.index()].said(),

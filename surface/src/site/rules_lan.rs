@@ -102,3 +102,38 @@ pub(super) static TELNET: Rule = Rule {
     action: "Use SSH, and switch telnet off in the device.",
     refute: "A line that asks for no password, such as a notice board, is harmless.",
 };
+
+pub(super) static CLEAR_LOGON: Rule = Rule {
+    id: "lan.clear-logon",
+    title: "Somebody logs on without encryption",
+    meaning: "A name and a password crossed the network as plain text. Anyone on the way can read and use \
+              them.",
+    action: "Switch encryption on in the program and in the server (FTPS or SFTP, IMAPS, POP3S, STARTTLS, \
+             HTTPS, LDAPS), and change the password.",
+    refute: "Whether the password was right is not looked at.",
+};
+
+pub(super) static SMB1: Rule = Rule {
+    id: "lan.smb1",
+    title: "A file server speaks the old SMB version 1",
+    meaning: "Version 1 of the protocol for shared folders has holes by which worms (WannaCry) went from \
+              computer to computer, and no protection against changes on the way.",
+    action: "Switch SMB 1 off in the server. Scanners that need it have newer software, or need replacing.",
+    refute: "None: the server chose it itself.",
+};
+
+pub(super) static NTLM1: Rule = Rule {
+    id: "lan.ntlm1",
+    title: "Somebody logs on by an outdated method (NTLM version 1)",
+    meaning: "From what crosses the network the password's key can be computed within a day.",
+    action: "Set the network's policy to NTLM version 2 only, and find out which device was using version 1.",
+    refute: "None: the length of the answer shows the version.",
+};
+
+pub(super) static SMB_UNSIGNED: Rule = Rule {
+    id: "lan.smb-unsigned",
+    title: "File servers do not ask for signatures",
+    meaning: "Somebody who stands in between can pass a logon on to such a server as their own.",
+    action: "Have signing required on servers. Newer systems do so by default.",
+    refute: "Clients may sign all the same.",
+};

@@ -6,8 +6,9 @@ use std::net::IpAddr;
 
 use super::super::rules_lan as rules;
 use super::super::{Message, Place, place};
-use super::seen::Seen;
+use super::seen::{Seen, counted};
 use crate::App;
+use crate::facts::{Facts, Ntlm};
 use crate::finding::{Finding, Rule, Severity, Sure};
 use crate::flow::Opener;
 use crate::record::FlowRecord;
@@ -19,6 +20,9 @@ const DEFAULTS: [&[u8]; 2] = [b"public", b"private"];
 /// Words in names of files that hold a device's settings.
 const SETTINGS: [&[u8]; 4] = [b"running-config", b"startup-config", b"-confg", b"router-config"];
 
+/// The other host, the frame, its time.
+type Other = (IpAddr, u64, i64);
+
 /// What a device does, in the order in which it is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum What {
@@ -26,70 +30,114 @@ enum What {
     SnmpAsked,
     SettingsInClear,
     Telnet,
+    ClearLogon,
+    Smb1,
+    Ntlm1,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Managed {
-    all: BTreeMap<(What, IpAddr, u16), Seen>,
+    all: BTreeMap<(What, App, IpAddr, u16), Seen>,
+    /// Servers of SMB that do not ask for signatures.
+    unsigned: Seen,
 }
 
 impl Managed {
-    fn add(&mut self, what: What, (host, port): (IpAddr, u16), other: IpAddr, frame: u64, ns: i64) {
-        let key = (what, host, port);
+    /// Something of a service; `other` had to do with it.
+    fn add(&mut self, (what, app): (What, App), (host, port): (IpAddr, u16), other: Other) {
+        let key = (what, app, host, port);
         if self.all.len() < HOSTS_MAX || self.all.contains_key(&key) {
             let seen = self.all.entry(key).or_default();
-            seen.at(frame, ns);
-            seen.by(other);
+            seen.at(other.1, other.2);
+            seen.by(other.0);
         }
     }
 
     pub(super) fn message(&mut self, message: &Message<'_>) {
         let Message { from, to, frame, time_ns, .. } = *message;
+        let asker = (from.0, frame, time_ns);
         match message.app {
             App::Snmp => match snmp_default(message.payload) {
-                Some(Pdu::Answer) => self.add(What::SnmpAnswers, from, to.0, frame, time_ns),
+                Some(Pdu::Answer) => {
+                    self.add((What::SnmpAnswers, App::Snmp), from, (to.0, frame, time_ns));
+                }
                 Some(Pdu::Question) if place(to.0) != Place::NoHost => {
-                    self.add(What::SnmpAsked, to, from.0, frame, time_ns);
+                    self.add((What::SnmpAsked, App::Snmp), to, asker);
                 }
                 _ => {}
             },
             App::Tftp if names_settings(message.payload) => {
-                self.add(What::SettingsInClear, to, from.0, frame, time_ns);
+                self.add((What::SettingsInClear, App::Tftp), to, asker);
             }
             _ => {}
         }
     }
 
     pub(super) fn flow(&mut self, flow: &FlowRecord) {
+        let server = (flow.dst, flow.dst_port);
+        let client = (flow.src, flow.first_frame, flow.first_ns);
+        match flow.facts {
+            Facts::ClearLogon => {
+                let app = flow.path.first().copied().unwrap_or(flow.app);
+                self.add((What::ClearLogon, app), server, client);
+            }
+            Facts::Smb(smb) => {
+                if smb.version1 {
+                    self.add((What::Smb1, App::Smb), server, client);
+                }
+                if matches!(smb.ntlm, Some(Ntlm::V1 | Ntlm::V1Session)) {
+                    self.add((What::Ntlm1, App::Smb), server, client);
+                }
+                if smb.signing_required == Some(false) {
+                    self.unsigned.at(flow.first_frame, flow.first_ns);
+                    self.unsigned.by(flow.dst);
+                }
+            }
+            _ => {}
+        }
         let both = flow.opener_sent.bytes > 0 && flow.answerer_sent.bytes > 0;
         let inside = place(flow.dst) == Place::Inside;
         let certain = flow.opener == Opener::Syn || flow.dst_port == 23;
         if flow.app == App::Telnet && both && inside && certain {
-            let server = (flow.dst, flow.dst_port);
-            self.add(What::Telnet, server, flow.src, flow.first_frame, flow.first_ns);
+            self.add((What::Telnet, App::Telnet), server, client);
         }
     }
 
     pub(super) fn findings(&self) -> Vec<Finding> {
         let answers = |host: IpAddr| {
-            let from = (What::SnmpAnswers, host, 0);
-            self.all.range(from..=(What::SnmpAnswers, host, u16::MAX)).next().is_some()
+            let key = |port: u16| (What::SnmpAnswers, App::Snmp, host, port);
+            self.all.range(key(0)..=key(u16::MAX)).next().is_some()
         };
         let told = |what: What, host: IpAddr| what != What::SnmpAsked || !answers(host);
-        self.all
+        let mut findings: Vec<_> = self
+            .all
             .iter()
-            .filter(|(key, _)| told(key.0, key.1))
-            .map(|(&(what, host, port), seen)| finding(what, host, port, seen))
-            .collect()
+            .filter(|(key, _)| told(key.0, key.2))
+            .map(|(&(what, app, host, port), seen)| finding(what, app, (host, port), seen))
+            .collect();
+        if self.unsigned.count > 0 {
+            let (info, sure) = (Severity::Info, Sure::Proven);
+            let mut finding = self.unsigned.finding(&rules::SMB_UNSIGNED, info, sure, &[]);
+            finding.detail = format!(
+                "{} of file shares did not ask for signatures",
+                counted(self.unsigned.hosts(), "server", "servers")
+            );
+            findings.push(finding);
+        }
+        findings
     }
 }
 
-fn finding(what: What, host: IpAddr, port: u16, seen: &Seen) -> Finding {
+fn finding(what: What, app: App, (host, port): (IpAddr, u16), seen: &Seen) -> Finding {
+    let service = super::super::end(host, port);
     let (rule, severity): (&'static Rule, _) = match what {
         What::SnmpAnswers => (&rules::SNMP_DEFAULT, Severity::Medium),
         What::SnmpAsked => (&rules::SNMP_DEFAULT_ASKED, Severity::Low),
         What::SettingsInClear => (&rules::SETTINGS_IN_CLEAR, Severity::Medium),
         What::Telnet => (&rules::TELNET, Severity::Medium),
+        What::ClearLogon => (&rules::CLEAR_LOGON, Severity::Medium),
+        What::Smb1 => (&rules::SMB1, Severity::Medium),
+        What::Ntlm1 => (&rules::NTLM1, Severity::Medium),
     };
     let mut finding = seen.finding(rule, severity, Sure::Proven, &[host]);
     finding.port = port;
@@ -103,7 +151,10 @@ fn finding(what: What, host: IpAddr, port: u16, seen: &Seen) -> Finding {
         What::SettingsInClear => {
             format!("a file named like a device's settings went from or to {host} by TFTP")
         }
-        What::Telnet => format!("telnet on {} was used", super::super::end(host, port)),
+        What::Telnet => format!("telnet on {service} was used"),
+        What::ClearLogon => format!("somebody logged on to {app} on {service} without encryption"),
+        What::Smb1 => format!("{service} speaks version 1 of SMB when asked to"),
+        What::Ntlm1 => format!("somebody logged on to {service} by version 1 of NTLM"),
     };
     finding
 }

@@ -1,0 +1,66 @@
+//! What a protocol says of itself that is kept: an allow-list by type, so that nothing else can be.
+
+mod clear;
+
+use std::net::IpAddr;
+
+pub use clear::{Ntlm, SmbFacts};
+
+use crate::App;
+use crate::detect;
+use crate::talk::Talk;
+use crate::tls::{self, TlsFacts};
+
+/// Facts of a conversation. A field that is not here is not kept anywhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Facts {
+    /// Nothing besides the application.
+    #[default]
+    None,
+    /// Of TLS, whatever it carries.
+    Tls(Box<TlsFacts>),
+    /// A port that a router was asked for by UPnP, and granted.
+    PortMapping(PortMapping),
+    /// Of SMB.
+    Smb(SmbFacts),
+    /// A password, or what is as good as one, crossed in clear.
+    ClearLogon,
+}
+
+/// A port of a router, and where it leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortMapping {
+    /// IP protocol number.
+    pub proto: u8,
+    /// Port of the outer address.
+    pub outer_port: u16,
+    /// The host inside.
+    pub inner: IpAddr,
+    /// Its port.
+    pub inner_port: u16,
+    /// Seconds, 0 for ever.
+    pub lifetime: u32,
+}
+
+impl Facts {
+    /// Of a conversation whose application, behind what carries it, is known.
+    pub(crate) fn of(app: App, path: &[App], talk: &Talk<'_>) -> Self {
+        if path.contains(&App::Tls) {
+            return Self::Tls(Box::new(tls::facts(talk)));
+        }
+        match app {
+            App::Smb => return Self::Smb(clear::smb(talk)),
+            _ if clear::is_clear_logon(app, path, talk) => return Self::ClearLogon,
+            _ => {}
+        }
+        match app {
+            App::Http => detect::port_mapping(talk).map_or(Self::None, Self::PortMapping),
+            _ => Self::None,
+        }
+    }
+
+    /// Whether more bytes of a connection whose application is known may tell more.
+    pub(crate) fn wants_more(app: App, path: &[App], talk: &Talk<'_>) -> bool {
+        clear::wants_more(app, path, talk)
+    }
+}
