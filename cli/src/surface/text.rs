@@ -5,11 +5,11 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 
 use capture::Reader;
-use surface::{Analyzer, App, Counts, FlowRecord, proto};
+use surface::{Analyzer, App, Counts, Finding, FlowRecord, proto};
 
 use super::{Args, findings};
 use crate::inspect::file;
-use crate::term::{Paint, bytes, grouped, percent, shell_word};
+use crate::term::{Paint, bytes, counted, grouped, percent, shell_word};
 
 /// Servers shown of one application.
 const SERVERS_SHOWN: usize = 4;
@@ -96,7 +96,7 @@ impl Report {
         }
         self.applications(out, paint)?;
         self.unknowns(out, paint)?;
-        self.next(out, args, paint)
+        self.next(out, args, &site.findings(), paint)
     }
 
     fn totals(&self, out: &mut Vec<u8>, counts: &Counts, paint: Paint) -> io::Result<()> {
@@ -118,7 +118,7 @@ impl Report {
         if !rest.is_empty() {
             file::fact(out, paint, "of these", &rest.join(", "))?;
         }
-        let mut text = format!("{} conversations", grouped(self.flows));
+        let mut text = counted(self.flows, "conversation");
         if self.silent > 0 {
             text += ", ";
             text += &grouped(self.silent);
@@ -195,7 +195,13 @@ impl Report {
         Ok(())
     }
 
-    fn next(&self, out: &mut Vec<u8>, args: &Args, paint: Paint) -> io::Result<()> {
+    fn next(
+        &self,
+        out: &mut Vec<u8>,
+        args: &Args,
+        findings: &[Finding],
+        paint: Paint,
+    ) -> io::Result<()> {
         let Some(file) = &args.file else { return Ok(()) };
         if self.flows == 0 || file.as_os_str() == "-" {
             return Ok(());
@@ -206,7 +212,14 @@ impl Report {
             format!("framewalk surface {file} --json"),
             "every conversation, with its names",
         )];
-        if let Some(frame) = self.rows.values().map(|row| row.first_frame).min() {
+        let first = self.rows.values().map(|row| row.first_frame).min();
+        let worst = findings.first().and_then(|finding| finding.evidence.first().copied());
+        if let Some(frame) = worst {
+            let what = "what shows the worst finding";
+            steps.push((format!("framewalk inspect {file} --frame {frame}"), what));
+            let what = "the findings in plain words, for the owner";
+            steps.push((format!("framewalk surface {file} --letter letter.html"), what));
+        } else if let Some(frame) = first {
             steps.push((format!("framewalk inspect {file} --frame {frame}"), "the first of them"));
         }
         out.write_all(crate::term::commands(&steps, paint, crate::term::width()).as_bytes())
