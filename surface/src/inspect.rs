@@ -41,9 +41,12 @@ impl Heard {
     }
 
     fn add(&mut self, data: &[u8]) {
+        let handshake = self.bytes.first().or(data.first()) == Some(&22);
+        self.add_up_to(data, if handshake { HANDSHAKE_BYTES_MAX } else { STREAM_BYTES_MAX });
+    }
+
+    fn add_up_to(&mut self, data: &[u8], max: usize) {
         if !self.closed {
-            let handshake = self.bytes.first().or(data.first()) == Some(&22);
-            let max = if handshake { HANDSHAKE_BYTES_MAX } else { STREAM_BYTES_MAX };
             let room = max.saturating_sub(self.bytes.len());
             self.bytes.extend_from_slice(&data[..data.len().min(room)]);
             self.closed = data.len() >= room;
@@ -201,6 +204,37 @@ impl Inspection {
         Facts::of(app, &self.path, &self.talk(roles, true))
     }
 
+    /// A segment of a conversation whose application is known: kept, and given out in order.
+    pub(crate) fn follow(
+        &mut self,
+        side: Side,
+        seq: u32,
+        data: &[u8],
+        wire: u32,
+        out: &mut impl FnMut(Piece<'_>),
+    ) {
+        let heard = &mut self.heard[side.index()];
+        let stream = &mut self.streams[side.index()];
+        stream.push(seq, data, wire, &mut |piece| {
+            out(piece);
+            match piece {
+                Piece::Data(data) => heard.add_up_to(data, HANDSHAKE_BYTES_MAX),
+                Piece::Gap(_) => heard.closed = true,
+            }
+        });
+        heard.whole = stream.whole();
+    }
+
+    /// What is held back is given out.
+    pub(crate) fn follow_end(&mut self, side: Side, out: &mut impl FnMut(Piece<'_>)) {
+        self.streams[side.index()].end(out);
+    }
+
+    /// Not all that an end said was kept.
+    pub(crate) fn is_closed(&self, side: Side) -> bool {
+        self.heard[side.index()].closed
+    }
+
     /// Nothing more comes.
     pub(crate) fn end(&mut self, roles: Roles) -> Outcome {
         for (stream, heard) in self.streams.iter_mut().zip(&mut self.heard) {
@@ -310,7 +344,8 @@ impl Inspection {
         if turned == swapped { roles } else { roles.swapped() }
     }
 
-    fn talk(&self, roles: Roles, last: bool) -> Talk<'_> {
+    /// What both ends said.
+    pub(crate) fn talk(&self, roles: Roles, last: bool) -> Talk<'_> {
         let [opener, answerer] = [roles.opener, roles.opener.other()];
         Talk {
             opener: self.heard[opener.index()].said(),

@@ -16,6 +16,7 @@ mod engine;
 mod facts;
 mod finding;
 pub mod flow;
+mod follow;
 mod inspect;
 mod peel;
 mod record;
@@ -26,7 +27,7 @@ mod tools;
 
 pub use app::App;
 pub use engine::{Analyzer, Counts, Limits};
-pub use facts::{Facts, Ntlm, PortMapping, SmbFacts};
+pub use facts::{Facts, KeyedName, NameKey, Ntlm, PortMapping, RdpClient, RdpFacts, RdpLevel, RdpOutcome, SmbFacts};
 pub use finding::{Finding, Rule, Severity, Sure};
 pub use flow::{Opener, TcpState};
 pub use peel::{Address, Packet, Peeled, Peeler, TcpHead, proto};

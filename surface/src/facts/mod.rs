@@ -1,12 +1,15 @@
 //! What a protocol says of itself that is kept: an allow-list by type, so that nothing else can be.
 
+mod clear;
 mod keyed;
 mod rdp;
 
 use std::net::IpAddr;
 
+pub use clear::{Ntlm, SmbFacts};
 pub use keyed::{KeyedName, NameKey};
 pub use rdp::{RdpClient, RdpFacts, RdpLevel, RdpOutcome};
+pub(crate) use rdp::{HYBRID_REQUIRED, SSL_CERT_NOT_ON_SERVER, SSL_NOT_ALLOWED, SSL_REQUIRED};
 
 use crate::App;
 use crate::detect;
@@ -23,6 +26,10 @@ pub enum Facts {
     Tls(Box<TlsFacts>),
     /// A port that a router was asked for by UPnP, and granted.
     PortMapping(PortMapping),
+    /// Of SMB.
+    Smb(SmbFacts),
+    /// A password, or what is as good as one, crossed in clear.
+    ClearLogon,
     /// Of a remote desktop.
     Rdp(Box<RdpFacts>),
 }
@@ -49,8 +56,18 @@ impl Facts {
             return Self::Tls(Box::new(tls::facts(talk)));
         }
         match app {
+            App::Smb => return Self::Smb(clear::smb(talk)),
+            _ if clear::is_clear_logon(app, path, talk) => return Self::ClearLogon,
+            _ => {}
+        }
+        match app {
             App::Http => detect::port_mapping(talk).map_or(Self::None, Self::PortMapping),
             _ => Self::None,
         }
+    }
+
+    /// Whether more bytes of a connection whose application is known may tell more.
+    pub(crate) fn wants_more(app: App, path: &[App], talk: &Talk<'_>) -> bool {
+        clear::wants_more(app, path, talk)
     }
 }
