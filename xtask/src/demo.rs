@@ -71,6 +71,10 @@ fn steps(stages: &Path) -> Vec<Step> {
             &["walk", CAPTURE, "--export", &stages],
         ),
         step(
+            "What the same frames tell of the network: what is open, who depends on what.",
+            &["surface", CAPTURE],
+        ),
+        step(
             "Two guests with TCP/IP stacks of their own, one stream through a private switch.",
             &["walk", "--stream", "256M"],
         ),

@@ -196,7 +196,7 @@ fn fine_print(blocks: &mut Vec<Block>, findings: &[Finding], looked: Looked<'_>)
     for finding in findings.iter().take(ITEMS_MAX * 3) {
         let frames: Vec<_> = finding.evidence.iter().take(4).map(ToString::to_string).collect();
         blocks.push(Block::Small(format!(
-            "{} ({}, {}): {}. Frames {}. It would be wrong if: {}",
+            "{} ({}, {}): {}. Frames {}. What would refute it: {}",
             finding.rule.id,
             finding.severity.name(),
             finding.sure.name(),
