@@ -281,7 +281,8 @@ impl Analyzer {
             }
             Look::Wanted | Look::Done => {}
         }
-        let record = FlowRecord::new(flow);
+        let mut record = FlowRecord::new(flow);
+        record.server_name = self.site.server_name(&record);
         self.site.flow(&record);
         self.ended.push(record);
     }

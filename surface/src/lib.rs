@@ -32,6 +32,8 @@ pub use finding::{Finding, Rule, Severity, Sure};
 pub use flow::{Opener, TcpState};
 pub use peel::{Address, Packet, Peeled, Peeler, TcpHead, proto};
 pub use record::{FlowRecord, Sent};
-pub use site::{Copied, Forward, Health, KeyService, NatSide, Role, Service, Site};
+pub use site::{
+    Card, Copied, Forward, Health, Host, KeyService, NameSource, NatSide, Role, Service, Site,
+};
 pub use talk::{Answer, Cut, Said, Talk, Test};
 pub use tls::{Certificate, TlsFacts};

@@ -70,6 +70,8 @@ pub struct FlowRecord {
     pub icmp: Option<(u8, u8)>,
     /// What its protocol says of itself.
     pub facts: Facts,
+    /// The name that the opener had asked a name server for, as far as it is kept.
+    pub server_name: Option<Box<str>>,
 }
 
 impl FlowRecord {
@@ -142,6 +144,7 @@ impl FlowRecord {
             tunnels: flow.tunnels,
             icmp: flow.icmp,
             facts: flow.facts,
+            server_name: None,
         }
     }
 }

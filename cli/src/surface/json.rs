@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 use surface::{
-    Analyzer, Facts, Finding, FlowRecord, Forward, Health, KeyService, RdpFacts, Sent, Service,
-    TlsFacts, proto,
+    Analyzer, Facts, Finding, FlowRecord, Forward, Health, Host, KeyService, RdpFacts, Sent,
+    Service, SmbFacts, TlsFacts, proto,
 };
 
 use crate::term::time::rfc3339;
@@ -50,6 +50,66 @@ struct Flow<'a> {
     tls: Option<Tls<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rdp: Option<Rdp<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    smb: Option<Smb>,
+    /// A password crossed in clear.
+    #[serde(skip_serializing_if = "is_false")]
+    clear_logon: bool,
+}
+
+#[derive(Serialize)]
+struct Smb {
+    version1: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dialect: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signing_required: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ntlm: Option<&'static str>,
+}
+
+impl From<SmbFacts> for Smb {
+    fn from(facts: SmbFacts) -> Self {
+        Self {
+            version1: facts.version1,
+            dialect: facts.dialect.map(|dialect| format!("0x{dialect:04x}")),
+            signing_required: facts.signing_required,
+            ntlm: facts.ntlm.map(surface::Ntlm::name),
+        }
+    }
+}
+
+/// A host inside and what it is called.
+#[derive(Serialize)]
+struct HostLine<'a> {
+    schema: &'static str,
+    host: IpAddr,
+    names: Vec<NameLine<'a>>,
+    cards: Vec<CardLine>,
+    first: Option<String>,
+    last: Option<String>,
+    frame: u64,
+}
+
+#[derive(Serialize)]
+struct NameLine<'a> {
+    name: &'a str,
+    by: &'static str,
+}
+
+#[derive(Serialize)]
+struct CardLine {
+    maker: String,
+    local: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hypervisor: Option<&'static str>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
+const fn is_false(is: &bool) -> bool {
+    !*is
 }
 
 /// A name where there is one, else the number of the IP protocol.
@@ -404,6 +464,12 @@ impl Writer {
                 Facts::Rdp(facts) => Some(Rdp::of(facts, flow)),
                 _ => None,
             },
+            server_name: flow.server_name.as_deref(),
+            smb: match flow.facts {
+                Facts::Smb(facts) => Some(facts.into()),
+                _ => None,
+            },
+            clear_logon: flow.facts == Facts::ClearLogon,
         };
         self.count += 1;
         self.line(&line)
@@ -423,6 +489,24 @@ impl Writer {
         stdout.write_all(&self.buf)?;
         self.buf.clear();
         stdout.flush()
+    }
+
+    fn host(&mut self, host: &Host) -> anyhow::Result<()> {
+        let names = host.names.iter().map(|(by, name)| NameLine { name, by: by.name() });
+        let card = |card: &surface::Card| {
+            let [a, b, c] = card.maker;
+            let (local, hypervisor) = (card.local, card.hypervisor);
+            CardLine { maker: format!("{a:02x}:{b:02x}:{c:02x}"), local, hypervisor }
+        };
+        self.line(&HostLine {
+            schema: "framewalk.host/1",
+            host: host.ip,
+            names: names.collect(),
+            cards: host.cards.iter().map(card).collect(),
+            first: time(host.first_ns),
+            last: time(host.last_ns),
+            frame: host.frame,
+        })
     }
 
     fn service(&mut self, service: &Service) -> anyhow::Result<()> {
@@ -495,6 +579,9 @@ impl Writer {
     /// What is known when all conversations are over.
     pub(super) fn finish(&mut self, analyzer: &Analyzer) -> anyhow::Result<()> {
         let (counts, site) = (analyzer.counts(), analyzer.site());
+        for host in site.hosts() {
+            self.host(&host)?;
+        }
         for service in site.services() {
             self.service(&service)?;
         }

@@ -19,6 +19,18 @@ pub enum Ntlm {
     V1,
 }
 
+impl Ntlm {
+    /// In lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Anonymous => "anonymous",
+            Self::V2 => "v2",
+            Self::V1Session => "v1-session",
+            Self::V1 => "v1",
+        }
+    }
+}
+
 /// What the ends of an SMB connection settled on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SmbFacts {

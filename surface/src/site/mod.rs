@@ -4,10 +4,12 @@ pub mod address;
 mod backup;
 mod exposure;
 mod health;
+mod hosts;
 mod lan;
 mod mapping;
 mod names;
 pub(crate) mod pairs;
+mod resolved;
 mod role;
 mod rules;
 mod rules_lan;
@@ -17,6 +19,7 @@ use std::net::IpAddr;
 
 pub use backup::Copied;
 pub use health::{Health, NatSide};
+pub use hosts::{Card, Host, NameSource};
 pub use pairs::Forward;
 pub use role::{KeyService, Role};
 pub use service::Service;
@@ -39,6 +42,8 @@ pub struct Site {
     copies: backup::Copies,
     mappings: mapping::Mappings,
     lan: lan::Lan,
+    hosts: hosts::Hosts,
+    resolved: resolved::Resolved,
     /// Nanoseconds since 1970 of the first frame of a conversation, and of the last.
     span_ns: Option<(i64, i64)>,
 }
@@ -53,12 +58,15 @@ impl Site {
     /// An Ethernet frame that carries no IP packet.
     pub(crate) fn link_frame(&mut self, bytes: &[u8], time_ns: i64, frame: u64) {
         self.lan.link_frame(bytes, time_ns, frame);
+        self.hosts.link_frame(bytes, time_ns, frame);
     }
 
     /// A datagram of an application that [`listens`] says.
     pub(crate) fn message(&mut self, message: &Message<'_>) {
         self.mappings.message(message);
         self.lan.message(message);
+        self.hosts.message(message);
+        self.resolved.message(message);
     }
 
     /// A conversation is over.
@@ -83,6 +91,16 @@ impl Site {
     /// Services that answered, the one with most clients first.
     pub fn services(&self) -> Vec<Service> {
         self.services.list()
+    }
+
+    /// Hosts inside by their addresses, with their names.
+    pub fn hosts(&self) -> Vec<Host> {
+        self.hosts.list()
+    }
+
+    /// The name that the opener of a conversation had asked a name server for.
+    pub(crate) fn server_name(&self, flow: &FlowRecord) -> Option<Box<str>> {
+        self.resolved.name(flow.src, flow.dst, flow.first_ns).map(Into::into)
     }
 
     /// The hosts that others depend on, by what they are for.

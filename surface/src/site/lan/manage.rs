@@ -74,6 +74,9 @@ impl Managed {
     }
 
     pub(super) fn flow(&mut self, flow: &FlowRecord) {
+        if flow.dst.is_loopback() {
+            return; // nothing of it crosses the network
+        }
         let server = (flow.dst, flow.dst_port);
         let client = (flow.src, flow.first_frame, flow.first_ns);
         match flow.facts {

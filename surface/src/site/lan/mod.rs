@@ -6,6 +6,7 @@ mod manage;
 mod resolve;
 mod seen;
 
+pub(super) use dhcp::options as dhcp_options;
 use skb::locate::{L3, locate_ethernet};
 
 use super::Message;
