@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 pub use clear::{Ntlm, SmbFacts};
 pub use keyed::{KeyedName, NameKey};
+pub(crate) use rdp::{HYBRID_REQUIRED, SSL_CERT_NOT_ON_SERVER, SSL_NOT_ALLOWED};
 pub use rdp::{RdpClient, RdpFacts, RdpLevel, RdpOutcome};
-pub(crate) use rdp::{HYBRID_REQUIRED, SSL_CERT_NOT_ON_SERVER, SSL_NOT_ALLOWED, SSL_REQUIRED};
 
 use crate::App;
 use crate::detect;

@@ -154,7 +154,6 @@ impl RdpOutcome {
 }
 
 /// Failures by which a server tells what it insists on (2.2.1.2.2).
-pub(crate) const SSL_REQUIRED: u32 = 1;
 pub(crate) const SSL_NOT_ALLOWED: u32 = 2;
 pub(crate) const SSL_CERT_NOT_ON_SERVER: u32 = 3;
 pub(crate) const HYBRID_REQUIRED: u32 = 5;

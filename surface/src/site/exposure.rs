@@ -9,9 +9,11 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::address::{Place, place};
+use super::desktop::{Desktops, Protection};
 use super::pairs::{Forward, Pairs};
 use super::{end, rules};
 use crate::App;
+use crate::facts::RdpLevel;
 use crate::finding::{Finding, Rule, Severity, Sure};
 use crate::flow::Opener;
 use crate::peel::proto;
@@ -82,10 +84,13 @@ impl Exposure {
         }
     }
 
-    pub(super) fn findings(&self, pairs: &Pairs) -> Vec<Finding> {
+    pub(super) fn findings(&self, pairs: &Pairs, desktops: &Desktops) -> Vec<Finding> {
         self.reached
             .iter()
-            .map(|(&(host, port, _), reached)| finding(host, port, reached, pairs))
+            .map(|(&(host, port, _), reached)| {
+                let protection = desktops.protection(host, port);
+                finding(host, port, reached, pairs, protection)
+            })
             .collect()
     }
 }
@@ -173,8 +178,35 @@ const fn severity(app: App) -> u8 {
     judge(app).1 as u8
 }
 
-fn finding(host: IpAddr, port: u16, reached: &Reached, pairs: &Pairs) -> Finding {
-    let (rule, severity) = judge(reached.app);
+/// How bad a remote desktop is that can be reached from outside, and why. Network level
+/// authentication that was agreed on with one client says nothing of what the next one gets.
+const fn desktop(protection: Protection) -> (Severity, &'static str) {
+    match protection {
+        Protection { weakest: Some(RdpLevel::Standard), .. } => {
+            (Severity::Critical, ", with RDP's own encryption, which anyone on the way can break")
+        }
+        Protection { weakest: Some(RdpLevel::Tls), .. } => {
+            (Severity::High, ", without a log-on before the screen is shown")
+        }
+        Protection { enforced: true, .. } => {
+            (Severity::Medium, "; it insists on a log-on before the screen is shown")
+        }
+        _ => (Severity::High, ""),
+    }
+}
+
+fn finding(
+    host: IpAddr,
+    port: u16,
+    reached: &Reached,
+    pairs: &Pairs,
+    protection: Option<Protection>,
+) -> Finding {
+    let (rule, mut severity) = judge(reached.app);
+    let mut why = "";
+    if let (App::Rdp, Some(protection)) = (reached.app, protection) {
+        (severity, why) = desktop(protection);
+    }
     let frame = reached.frames.first().copied().unwrap_or_default();
     let mut finding = Finding::new(rule, severity, Sure::Proven, frame, reached.first_ns);
     finding.last_ns = reached.last_ns;
@@ -189,7 +221,7 @@ fn finding(host: IpAddr, port: u16, reached: &Reached, pairs: &Pairs) -> Finding
     }
     let what = if reached.app == App::Unknown { "a service" } else { reached.app.name() };
     finding.detail = format!(
-        "{what} on {} was reached from {} outside",
+        "{what} on {} was reached from {} outside{why}",
         end(host, port),
         counted(reached.clients.len())
     );

@@ -2,6 +2,7 @@
 
 pub mod address;
 mod backup;
+mod desktop;
 mod exposure;
 mod health;
 mod hosts;
@@ -12,6 +13,7 @@ pub(crate) mod pairs;
 mod resolved;
 mod role;
 mod rules;
+mod rules_desktop;
 mod rules_lan;
 mod service;
 
@@ -41,6 +43,7 @@ pub struct Site {
     health: health::Counts,
     copies: backup::Copies,
     mappings: mapping::Mappings,
+    desktops: desktop::Desktops,
     lan: lan::Lan,
     hosts: hosts::Hosts,
     resolved: resolved::Resolved,
@@ -76,6 +79,7 @@ impl Site {
         self.exposure.flow(flow);
         self.copies.flow(flow);
         self.mappings.flow(flow);
+        self.desktops.flow(flow);
         self.lan.flow(flow);
         if flow.first_ns != 0 {
             let (first, last) = self.span_ns.unwrap_or((flow.first_ns, flow.last_ns));
@@ -122,11 +126,12 @@ impl Site {
 
     /// All findings, the worst first.
     pub fn findings(&self) -> Vec<Finding> {
-        let mut findings = self.exposure.findings(&self.pairs);
+        let mut findings = self.exposure.findings(&self.pairs, &self.desktops);
         let seen_ns = self.span_ns.map_or(0, |(first, last)| last.saturating_sub(first));
         let services = self.services();
         findings.extend(self.copies.findings(&services, seen_ns));
         findings.extend(self.mappings.findings(&services));
+        findings.extend(self.desktops.findings(&self.pairs));
         findings.extend(self.lan.findings());
         findings.sort_by(|a, b| {
             b.severity

@@ -137,9 +137,10 @@ fn names_are_kept_as_hashes_only() {
     assert!(!format!("{:?}", flows[0]).contains("melton"));
 }
 
-/// Frame, how it came out, level, and the client's build where it is in clear; by looking at each
+/// Capture, frame, how it came out, level, and the client's build where it is in clear; by looking at each
 /// with tshark.
-const REAL: [(&str, u64, Outcome, Option<RdpLevel>, Option<u32>); 8] = [
+type Real = (&'static str, u64, Outcome, Option<RdpLevel>, Option<u32>);
+const REAL: [Real; 8] = [
     (
         "lab__rdp_xrdp_freerdp_rc4_443_oddport",
         1,
