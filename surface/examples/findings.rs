@@ -3,7 +3,7 @@
 
 use surface::{Analyzer, Limits};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() {
     for path in std::env::args_os().skip(1) {
         let mut reader = match capture::Reader::open(&path) {
             Ok(reader) => reader,
@@ -31,5 +31,4 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             );
         }
     }
-    Ok(())
 }

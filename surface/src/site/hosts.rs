@@ -202,7 +202,8 @@ impl Hosts {
         }
         let Some(read) = names(message.payload) else { return };
         let registers = source == NameSource::Netbios && !read.response && read.opcode == 5;
-        if !(read.response && read.fine) && !registers {
+        let answers = read.response && read.fine;
+        if !answers && !registers {
             return;
         }
         for record in &read.records {

@@ -15,7 +15,9 @@ mod role;
 mod rules;
 mod rules_desktop;
 mod rules_lan;
+mod rules_tools;
 mod service;
+mod tools;
 
 use std::net::IpAddr;
 
@@ -47,6 +49,7 @@ pub struct Site {
     lan: lan::Lan,
     hosts: hosts::Hosts,
     resolved: resolved::Resolved,
+    tools: tools::Tools,
     /// Nanoseconds since 1970 of the first frame of a conversation, and of the last.
     span_ns: Option<(i64, i64)>,
 }
@@ -70,6 +73,7 @@ impl Site {
         self.lan.message(message);
         self.hosts.message(message);
         self.resolved.message(message);
+        self.tools.message(message);
     }
 
     /// A conversation is over.
@@ -81,6 +85,7 @@ impl Site {
         self.mappings.flow(flow);
         self.desktops.flow(flow);
         self.lan.flow(flow);
+        self.tools.flow(flow);
         if flow.first_ns != 0 {
             let (first, last) = self.span_ns.unwrap_or((flow.first_ns, flow.last_ns));
             self.span_ns = Some((first.min(flow.first_ns), last.max(flow.last_ns)));
@@ -133,6 +138,7 @@ impl Site {
         findings.extend(self.mappings.findings(&services));
         findings.extend(self.desktops.findings(&self.pairs));
         findings.extend(self.lan.findings());
+        findings.extend(self.tools.findings());
         findings.sort_by(|a, b| {
             b.severity
                 .cmp(&a.severity)

@@ -1,6 +1,7 @@
 //! Who gives out addresses (DHCP, RFC 2131 and RFC 2132), and whether all say the same.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::super::rules_lan as rules;
@@ -178,7 +179,8 @@ fn second(
         times(other)
     );
     if !same {
-        finding.detail += &format!(
+        let _ = write!(
+            finding.detail,
             "; {own_ip} names as router {} and as name server {}, {other_ip} names {} and {}",
             list(&own.routers),
             list(&own.resolvers),

@@ -7,6 +7,7 @@ mod resolve;
 mod seen;
 
 pub(super) use dhcp::options as dhcp_options;
+pub(super) use seen::{Seen, counted};
 use skb::locate::{L3, locate_ethernet};
 
 use super::Message;

@@ -1,6 +1,7 @@
 //! Names asked of everybody: LLMNR (RFC 4795) and NetBIOS (RFC 1002), which anyone can answer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::net::IpAddr;
 
 use super::super::names::{RecordData, names, netbios};
@@ -126,7 +127,8 @@ impl Resolvers {
                 counted(self.asked.hosts(), "host", "hosts")
             );
             if self.asked_proxy.count > 0 {
-                finding.detail += &format!(
+                let _ = write!(
+                    finding.detail,
                     "; {} asked for proxy settings in this way (wpad), which lets whoever answers \
                      read along",
                     counted(self.asked_proxy.hosts(), "host", "hosts")

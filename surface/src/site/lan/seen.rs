@@ -14,8 +14,8 @@ const HOSTS_MAX: usize = 256;
 
 /// Sightings of one thing.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Seen {
-    pub(super) count: u64,
+pub(in crate::site) struct Seen {
+    pub(in crate::site) count: u64,
     frames: ArrayVec<u64, FRAMES_MAX>,
     first_ns: i64,
     last_ns: i64,
@@ -25,7 +25,7 @@ pub(super) struct Seen {
 
 impl Seen {
     /// In a frame.
-    pub(super) fn at(&mut self, frame: u64, ns: i64) {
+    pub(in crate::site) fn at(&mut self, frame: u64, ns: i64) {
         self.first_ns = if self.count == 0 { ns } else { self.first_ns.min(ns) };
         self.last_ns = self.last_ns.max(ns);
         self.count += 1;
@@ -35,19 +35,19 @@ impl Seen {
     }
 
     /// This host had to do with it.
-    pub(super) fn by(&mut self, host: IpAddr) {
+    pub(in crate::site) fn by(&mut self, host: IpAddr) {
         if self.hosts.len() < HOSTS_MAX {
             self.hosts.insert(host);
         }
     }
 
     /// Hosts that had to do with it.
-    pub(super) fn hosts(&self) -> usize {
+    pub(in crate::site) fn hosts(&self) -> usize {
         self.hosts.len()
     }
 
     /// A finding of it; the hosts are those named here behind `about`.
-    pub(super) fn finding(
+    pub(in crate::site) fn finding(
         &self,
         rule: &'static Rule,
         severity: Severity,
@@ -68,6 +68,6 @@ impl Seen {
 }
 
 /// `1 host`, `2 hosts`.
-pub(super) fn counted(n: usize, one: &str, many: &str) -> String {
+pub(in crate::site) fn counted(n: usize, one: &str, many: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {many}") }
 }
