@@ -257,6 +257,13 @@ impl Analyzer {
         let Some(flow) = self.table.get_mut(id) else { return };
         flow.count(one.side, &one.packet, one.time_ns);
         if one.packet.payload_wire == 0 {
+            if matches!(flow.look, Look::Follow(_)) && flow.is_closed() {
+                // guesses come by the thousand: none is held longer than it lasts
+                if let Look::Follow(follow) = std::mem::replace(&mut flow.look, Look::Done) {
+                    self.inspected -= follow.held();
+                    followed(flow, follow, &self.key, &mut self.spares);
+                }
+            }
             return;
         }
         if matches!(flow.look, Look::Done) {

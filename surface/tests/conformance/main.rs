@@ -5,6 +5,7 @@
 //! gives them out by `rows`.
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
+mod desktop;
 mod noise;
 mod remote;
 mod services;

@@ -26,14 +26,14 @@ const BARE_REQUEST: &str = "0300000b06e00000000000";
 const BARE_CONFIRM: &str = "0300000b06d00000123400";
 
 /// A request with `text`, a line end and perhaps a negotiation block.
-fn request(text: &str, negotiation: &str) -> Vec<u8> {
+pub(crate) fn request(text: &str, negotiation: &str) -> Vec<u8> {
     let rest = [text.as_bytes(), b"\r\n", &hex(negotiation)].concat();
     let length = 11 + rest.len() as u8;
     [&[3, 0, 0, length, length - 5, 0xe0, 0, 0, 0, 0, 0], &rest[..]].concat()
 }
 
 /// X.224 data in TPKT.
-fn unit(data: &[u8]) -> Vec<u8> {
+pub(crate) fn unit(data: &[u8]) -> Vec<u8> {
     let [high, low] = (data.len() as u16 + 7).to_be_bytes();
     [&[3, 0, high, low, 2, 0xf0, 0x80], data].concat()
 }

@@ -2,7 +2,7 @@
 
 use etherparse::{PacketBuilder, PacketBuilderStep, VlanId};
 use skb::LinkType;
-use surface::{Analyzer, App, Limits};
+use surface::{Analyzer, App, FlowRecord, Limits};
 
 use crate::Row;
 
@@ -181,6 +181,11 @@ const ORIGLEN: usize = 12;
 /// The application of every conversation in frames, of which no more than `snaplen` bytes are
 /// captured.
 pub(crate) fn apps(frames: &[Vec<u8>], snaplen: Option<usize>) -> Vec<App> {
+    flows(frames, snaplen).iter().map(|flow| flow.app).collect()
+}
+
+/// Every conversation in them.
+pub(crate) fn flows(frames: &[Vec<u8>], snaplen: Option<usize>) -> Vec<FlowRecord> {
     let cut = |frame: &Vec<u8>| frame[..frame.len().min(snaplen.unwrap_or(usize::MAX))].to_vec();
     let captured: Vec<_> = frames.iter().map(cut).collect();
     let mut bytes = testkit::build::pcap(LinkType::ETHERNET, &captured);
@@ -196,5 +201,5 @@ pub(crate) fn apps(frames: &[Vec<u8>], snaplen: Option<usize>) -> Vec<App> {
     while let Some(batch) = reader.next_batch().unwrap() {
         analyzer.batch(&batch);
     }
-    analyzer.finish().iter().map(|flow| flow.app).collect()
+    analyzer.finish()
 }

@@ -181,3 +181,78 @@ fn real_conversations() {
         assert_eq!(facts.client.as_ref().map(|client| client.build), build, "{name} {frame}");
     }
 }
+
+/// Refused log-ons from one address, one after the other, then a session if `then`.
+fn guessing(times: u16, then: bool) -> Vec<Conversation> {
+    let failed = Tls::Gcm.talk(2, &inside(&[&ASKED, &[ERROR]]));
+    let session =
+        [&ASKED[..], &[PROOF, CREDENTIALS], &CONNECT, &[(Client, 20); 8], &[(Server, 1300); 20]];
+    let mut all = vec![Conversation::new(failed, Some(Server)); usize::from(times)];
+    if then {
+        all.push(Conversation::new(Tls::Gcm.talk(2, &inside(&session)), Some(Client)));
+    }
+    for (conversation, port) in all.iter_mut().zip(50_000..) {
+        conversation.client.1 = port;
+    }
+    all
+}
+
+fn findings(conversations: &[Conversation], mirror: Mirror) -> Vec<surface::Finding> {
+    let frames: Vec<_> =
+        conversations.iter().flat_map(|conversation| conversation.frames(mirror)).collect();
+    analyze(&frames, None).0.site().findings()
+}
+
+#[test]
+fn guessing_then_in_from_the_frames() {
+    let rules = |times, then, twice| -> Vec<&str> {
+        let mirror = Mirror { twice, ..Mirror::default() };
+        findings(&guessing(times, then), mirror).iter().map(|finding| finding.rule.id).collect()
+    };
+    assert_eq!(rules(12, true, false), ["desktop.guessed", "desktop.guessing", "exposure.rdp"],);
+    assert_eq!(rules(12, false, false), ["desktop.guessing", "exposure.rdp"]);
+    // a mirror that shows every frame twice makes no ten of five
+    assert_eq!(rules(5, true, true), ["exposure.rdp"]);
+    assert_eq!(rules(9, true, false), ["exposure.rdp"]);
+    // nor does one on both sides of the router
+    let mut both = guessing(5, true);
+    for mut outer in both.clone() {
+        outer.server.0 = [198, 51, 100, 2];
+        outer.ttl += 1;
+        both.push(outer);
+    }
+    let told = findings(&both, Mirror::default());
+    assert!(told.iter().all(|finding| !finding.rule.id.starts_with("desktop.")));
+    let guessed = &findings(&guessing(12, true), Mirror::default())[0];
+    assert_eq!(guessed.severity, surface::Severity::Critical);
+    // the frames named begin conversations
+    let failed = guessing(1, false)[0].frames(Mirror::default()).len() as u64;
+    let begins = |frame: u64| (frame - 1).is_multiple_of(failed);
+    assert!(guessed.evidence.iter().all(|&frame| begins(frame)), "{:?}", guessed.evidence);
+}
+
+#[test]
+fn whatever_the_bytes_nothing_breaks() {
+    let frames: Vec<_> =
+        guessing(1, true).iter().flat_map(|one| one.frames(Mirror::default())).collect();
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = |below: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random % below as u64) as usize
+    };
+    for _ in 0..2000 {
+        let mut damaged = frames.clone();
+        for _ in 0..=next(4) {
+            let frame = next(damaged.len());
+            // behind the addresses, so that it stays the same conversation
+            let at = 38 + next(damaged[frame].len() - 38);
+            damaged[frame][at] = next(256) as u8;
+        }
+        if next(3) == 0 {
+            damaged.swap_remove(next(frames.len()));
+        }
+        analyze(&damaged, None).0.site().findings();
+    }
+}
