@@ -27,7 +27,10 @@ mod tools;
 
 pub use app::App;
 pub use engine::{Analyzer, Counts, Limits};
-pub use facts::{Facts, KeyedName, NameKey, Ntlm, PortMapping, RdpClient, RdpFacts, RdpLevel, RdpOutcome, SmbFacts};
+pub use facts::{
+    Encrypted, Facts, KeyedName, NameKey, Ntlm, PortMapping, RdpClient, RdpFacts, RdpLevel,
+    RdpOutcome, SmbFacts, StoreFacts,
+};
 pub use finding::{Finding, Rule, Severity, Sure};
 pub use flow::{Opener, TcpState};
 pub use peel::{Address, Packet, Peeled, Peeler, TcpHead, proto};

@@ -3,6 +3,7 @@
 mod clear;
 mod keyed;
 mod rdp;
+mod store;
 
 use std::net::IpAddr;
 
@@ -10,6 +11,7 @@ pub use clear::{Ntlm, SmbFacts};
 pub use keyed::{KeyedName, NameKey};
 pub(crate) use rdp::{HYBRID_REQUIRED, SSL_CERT_NOT_ON_SERVER, SSL_NOT_ALLOWED};
 pub use rdp::{RdpClient, RdpFacts, RdpLevel, RdpOutcome};
+pub use store::{Encrypted, StoreFacts};
 
 use crate::App;
 use crate::detect;
@@ -28,6 +30,8 @@ pub enum Facts {
     PortMapping(PortMapping),
     /// Of SMB.
     Smb(SmbFacts),
+    /// Of a database or an imaging server.
+    Store(StoreFacts),
     /// A password, or what is as good as one, crossed in clear.
     ClearLogon,
     /// Of a remote desktop.
@@ -57,6 +61,7 @@ impl Facts {
         }
         match app {
             App::Smb => return Self::Smb(clear::smb(talk)),
+            _ if store::is_store(app) => return Self::Store(store::facts(app, talk)),
             _ if clear::is_clear_logon(app, path, talk) => return Self::ClearLogon,
             _ => {}
         }
@@ -68,6 +73,9 @@ impl Facts {
 
     /// Whether more bytes of a connection whose application is known may tell more.
     pub(crate) fn wants_more(app: App, path: &[App], talk: &Talk<'_>) -> bool {
+        if store::is_store(app) && !path.contains(&App::Tls) {
+            return store::wants_more(app, talk);
+        }
         clear::wants_more(app, path, talk)
     }
 }

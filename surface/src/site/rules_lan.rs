@@ -137,3 +137,29 @@ pub(super) static SMB_UNSIGNED: Rule = Rule {
     action: "Have signing required on servers. Newer systems do so by default.",
     refute: "Clients may sign all the same.",
 };
+
+pub(super) static STORE_LOGON: Rule = Rule {
+    id: "lan.store-logon",
+    title: "The logon to a database can be read on the way",
+    meaning: "The name and password for a database crossed the network in clear or as good as that. Whoever \
+              reads them has all that is in it.",
+    action: "Have the maker of the program switch encryption on in the database server and its clients.",
+    refute: "Whether the password was right is not looked at.",
+};
+
+pub(super) static STORE_CLEAR: Rule = Rule {
+    id: "lan.store-clear",
+    title: "Data of a database or imaging system crosses in clear",
+    meaning: "What the programs ask for and get, patients' data included, can be read by anyone on the way.",
+    action: "Ask the maker of the program for encryption; until then keep the server and its clients in a \
+             network of their own.",
+    refute: "Within one room, on cables of your own, few can read it.",
+};
+
+pub(super) static DICOM_ANYONE: Rule = Rule {
+    id: "lan.dicom-anyone",
+    title: "An imaging server lets anyone in",
+    meaning: "One computer was let in under several names. A server that checks the name would know one only.",
+    action: "Have the server's list of callers checked by whoever keeps it.",
+    refute: "A workstation may have several programs, each with a name of its own.",
+};

@@ -5,6 +5,7 @@ mod dhcp;
 mod manage;
 mod resolve;
 mod seen;
+mod store;
 
 pub(super) use dhcp::options as dhcp_options;
 pub(super) use seen::{Seen, counted};
@@ -23,6 +24,7 @@ pub(super) struct Lan {
     dhcp: dhcp::Servers,
     resolve: resolve::Resolvers,
     manage: manage::Managed,
+    stores: store::Stores,
 }
 
 impl Lan {
@@ -53,6 +55,7 @@ impl Lan {
     /// A conversation is over.
     pub(super) fn flow(&mut self, flow: &FlowRecord) {
         self.manage.flow(flow);
+        self.stores.flow(flow);
     }
 
     pub(super) fn findings(&self) -> Vec<Finding> {
@@ -60,6 +63,7 @@ impl Lan {
         findings.extend(self.dhcp.findings());
         findings.extend(self.resolve.findings());
         findings.extend(self.manage.findings());
+        findings.extend(self.stores.findings());
         findings
     }
 }
