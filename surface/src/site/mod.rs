@@ -62,12 +62,15 @@ impl Site {
     }
 
     /// An Ethernet frame that carries no IP packet.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn link_frame(&mut self, bytes: &[u8], time_ns: i64, frame: u64) {
         self.lan.link_frame(bytes, time_ns, frame);
         self.hosts.link_frame(bytes, time_ns, frame);
     }
 
     /// A datagram of an application that [`listens`] says.
+    #[inline(never)]
     pub(crate) fn message(&mut self, message: &Message<'_>) {
         self.mappings.message(message);
         self.lan.message(message);

@@ -15,7 +15,7 @@ use crate::record::FlowRecord;
 use crate::tools::by_relay;
 
 /// Hosts and tools remembered.
-const TOOLS_MAX: usize = 8192;
+const TOOLS_MAX: usize = 1024;
 /// Name servers remembered.
 const SERVERS_MAX: usize = 1024;
 /// A tool seen for longer was left standing.

@@ -14,7 +14,7 @@ use crate::flow::Opener;
 use crate::record::FlowRecord;
 
 /// Hosts remembered for each rule.
-const HOSTS_MAX: usize = 4096;
+const HOSTS_MAX: usize = 1024;
 /// Communities that devices come with. What is on the wire is compared with them, and never kept.
 const DEFAULTS: [&[u8]; 2] = [b"public", b"private"];
 /// Words in names of files that hold a device's settings.

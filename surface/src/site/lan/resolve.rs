@@ -139,9 +139,9 @@ impl Resolvers {
         let poisons = |answerer: &&Answerer| answerer.bait || answerer.most >= NAMES_MIN;
         for (&host, answerer) in self.answerers.iter().filter(|(_, one)| poisons(one)) {
             let several = answerer.most >= NAMES_MIN;
-            // another host has one of the names as well
+            // another host has one of the names as well, or it is the same with two addresses
             let others = answerer.names.keys().any(|name| self.is_of_another(name, host));
-            let (severity, sure) = if several && (answerer.bait || others) {
+            let (severity, sure) = if several && answerer.bait {
                 (Severity::High, Sure::Proven)
             } else {
                 (Severity::Medium, Sure::Likely)
@@ -156,7 +156,7 @@ impl Resolvers {
                 } else {
                     ""
                 },
-                if others { ", among them one that is another host's" } else { "" },
+                if others { ", among them one that is another address's" } else { "" },
             );
             findings.push(finding);
         }
@@ -244,6 +244,19 @@ mod tests {
         assert_eq!(found[0].evidence, [0, 1, 2]);
         // for wpad alone it may be the site's own
         let found = findings(&said[2..]);
+        assert_eq!((found[0].severity, found[0].sure), (Severity::Medium, Sure::Likely));
+    }
+
+    #[test]
+    fn several_names_of_its_own_are_no_proof() {
+        let said = [
+            Says(0, App::Llmnr, "printer", 0x8000, 30),
+            Says(1, App::Llmnr, "printer", 0x8000, 31),
+            Says(2, App::Llmnr, "npi4711", 0x8000, 30),
+            Says(3, App::Llmnr, "scanner", 0x8000, 30),
+        ];
+        let found = findings(&said);
+        assert_eq!(found.len(), 1);
         assert_eq!((found[0].severity, found[0].sure), (Severity::Medium, Sure::Likely));
     }
 

@@ -11,7 +11,7 @@ use crate::finding::{Finding, Severity, Sure};
 use crate::record::FlowRecord;
 
 /// Stores remembered.
-const STORES_MAX: usize = 4096;
+const STORES_MAX: usize = 1024;
 /// Titles remembered of one caller of an imaging server.
 const TITLES_MAX: usize = 8;
 /// Callers remembered of one server.
