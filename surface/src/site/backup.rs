@@ -21,7 +21,7 @@ const BULK_BYTES: u64 = 10_000_000;
 /// How many times more must go one way than the other.
 const BULK_RATIO: u64 = 10;
 /// Bytes written to a database from which its backup must be seen.
-const BUSY_BYTES: u64 = 1_000_000;
+const BUSY_BYTES: u64 = 300_000;
 /// A copy this many times smaller than what was written misses something.
 const TOO_SMALL: u64 = 100;
 /// How long a capture must be for a nightly copy to be missed in it.

@@ -134,6 +134,34 @@ pub(super) fn cable(a: End<'_>, b: End<'_>) -> Result<()> {
     b.ns.run(&format!("ip link set {} up", b.dev)).map(drop)
 }
 
+/// A kernel bridge whose ports learn nothing, so that it sends every frame to every port: a switch
+/// all of whose ports are mirrored.
+#[derive(Debug)]
+pub(super) struct Bridge {
+    ns: Ns,
+}
+
+impl Bridge {
+    /// With `options` of `ip link add ... type bridge`.
+    pub(super) fn new(options: &str) -> Result<Self> {
+        let ns = Ns::new_ipv4("switch")?;
+        ns.run(&format!("ip link add br0 address 02:00:00:00:00:fe type bridge {options}"))?;
+        ns.run("ip link set br0 up")?;
+        Ok(Self { ns })
+    }
+
+    /// Connects `dev` of `host` to the next port; the MAC ends in `number`. Offloads are off.
+    pub(super) fn plug(&self, host: &Ns, dev: &str, number: u8) -> Result<()> {
+        let (port, mac) = (format!("port{number}"), format!("02:00:00:00:01:{number:02x}"));
+        let port_mac = format!("02:00:00:00:02:{number:02x}");
+        cable(End { ns: host, dev, mac: &mac }, End { ns: &self.ns, dev: &port, mac: &port_mac })?;
+        host.no_offload(dev)?;
+        self.ns.no_offload(&port)?;
+        self.ns.run(&format!("ip link set {port} master br0"))?;
+        self.ns.run(&format!("ip link set {port} type bridge_slave learning off")).map(drop)
+    }
+}
+
 /// MAC of [`Pair::a`].
 pub(super) const MAC_A: &str = "02:00:00:00:00:0a";
 /// MAC of [`Pair::b`].

@@ -9,7 +9,7 @@ use super::servers::{self, CURL, DIG, Ssh};
 use crate::lab::Desk;
 use crate::lab::file::{self, Frame, Interface, Labels};
 use crate::lab::job::{self, Job};
-use crate::lab::ns::{End, Ns, cable};
+use crate::lab::ns::{Bridge, End, Ns, cable};
 
 /// How it is set, for the README.
 pub(super) const SET: &str = "router (192.168.1.1: dnsmasq for DNS, DHCP and router \
@@ -64,17 +64,12 @@ struct Net {
     reception: Ns,
     outside: Ns,
     monitor: Ns,
-    switch: Ns,
+    switch: Bridge,
 }
 
 impl Net {
     fn lay() -> Result<Self> {
-        let switch = Ns::new_ipv4("switch")?;
-        switch.run(
-            "ip link add br0 address 02:00:00:00:00:fe type bridge stp_state 1 forward_delay 200 \
-             mcast_snooping 0",
-        )?;
-        switch.run("ip link set br0 up")?;
+        let switch = Bridge::new("stp_state 1 forward_delay 200 mcast_snooping 0")?;
         let net = Self {
             router: Ns::new_ipv4("router")?,
             server: Ns::new_ipv4("server")?,
@@ -84,11 +79,11 @@ impl Net {
             monitor: Ns::new_ipv4("monitor")?,
             switch,
         };
-        net.plug(&net.router, "eth0", 1)?;
-        net.plug(&net.server, "eth0", 10)?;
-        net.plug(&net.printer, "eth0", 30)?;
-        net.plug(&net.reception, "eth0", 100)?;
-        net.plug(&net.monitor, "mirror0", 250)?;
+        net.switch.plug(&net.router, "eth0", 1)?;
+        net.switch.plug(&net.server, "eth0", 10)?;
+        net.switch.plug(&net.printer, "eth0", 30)?;
+        net.switch.plug(&net.reception, "eth0", 100)?;
+        net.switch.plug(&net.monitor, "mirror0", 250)?;
         net.router.run("ip addr add 192.168.1.1/24 dev eth0")?;
         net.server.run("ip addr add 192.168.1.10/24 dev eth0")?;
         net.printer.run("ip addr add 192.168.1.30/24 dev eth0")?;
@@ -97,18 +92,6 @@ impl Net {
         net.uplink()?;
         sleep(Duration::from_millis(4500)); // listening and learning, 2 s each
         Ok(net)
-    }
-
-    /// Connects `dev` of `host` to the next switch port; the MAC ends in `number`.
-    fn plug(&self, host: &Ns, dev: &str, number: u8) -> Result<()> {
-        let (port, mac) = (format!("port{number}"), format!("02:00:00:00:01:{number:02x}"));
-        let port_mac = format!("02:00:00:00:02:{number:02x}");
-        let switch = &self.switch;
-        cable(End { ns: host, dev, mac: &mac }, End { ns: switch, dev: &port, mac: &port_mac })?;
-        host.no_offload(dev)?;
-        switch.no_offload(&port)?;
-        switch.run(&format!("ip link set {port} master br0"))?;
-        switch.run(&format!("ip link set {port} type bridge_slave learning off")).map(drop)
     }
 
     /// The router's other side: a host outside, and an update server (203.0.113.0/24, RFC 5737).
