@@ -278,3 +278,29 @@ fn every_member_is_documented() {
     }
     assert!(schemas.len() >= 5, "{schemas:?}");
 }
+
+#[test]
+fn the_practice_s_day_has_what_was_planted_and_nothing_else_at_high() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pcaps/practice-day.pcapng");
+    let objects = objects(&framewalk(&[file.to_str().unwrap(), "--json"]));
+    let findings = of(&objects, "framewalk.finding/1");
+    let urgent: BTreeSet<_> = findings
+        .iter()
+        .filter(|finding| finding["severity"] == "high" || finding["severity"] == "critical")
+        .map(|finding| finding["rule"].as_str().unwrap())
+        .collect();
+    assert_eq!(urgent, BTreeSet::from(["desktop.guessed", "desktop.guessing", "exposure.rdp"]));
+    let of_rule = |rule: &str| findings.iter().find(|f| f["rule"] == rule).unwrap();
+    let detail = of_rule("exposure.rdp")["detail"].as_str().unwrap();
+    assert!(detail.contains("198.51.100.2:2299 opens it"), "{detail}");
+    assert_eq!(of_rule("backup.too-small")["hosts"][0], "192.168.1.10");
+    // who was let in, by what the lab did: eleven wrong passwords, then the right one, twice
+    let outcomes: Vec<_> = of(&objects, "framewalk.flow/1")
+        .iter()
+        .filter(|flow| flow["app"] == "rdp" && flow["dst"] == "192.168.1.20")
+        .map(|flow| flow["rdp"]["outcome"].as_str().unwrap().to_owned())
+        .collect();
+    let mut expected = vec!["failed"; 11];
+    expected.extend(["succeeded"; 2]);
+    assert_eq!(outcomes, expected);
+}

@@ -71,8 +71,8 @@ fn steps(stages: &Path) -> Vec<Step> {
             &["walk", CAPTURE, "--export", &stages],
         ),
         step(
-            "What the same frames tell of the network: what is open, who depends on what.",
-            &["surface", CAPTURE],
+            "What a mirror port tells of another day: what is open, and that the backup misses something.",
+            &["surface", "pcaps/practice-day.pcapng"],
         ),
         step(
             "Two guests with TCP/IP stacks of their own, one stream through a private switch.",
