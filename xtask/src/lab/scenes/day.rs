@@ -1,6 +1,7 @@
 //! A practice's working day in a minute, seen on both sides of its router: a forwarded remote desktop
 //! that is guessed at, a clinical database, and a nightly copy that misses it.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
@@ -78,7 +79,7 @@ struct Net {
     reception: Ns,
     outside: Ns,
     monitor: Ns,
-    _switch: Bridge,
+    switch: Bridge,
 }
 
 impl Net {
@@ -92,9 +93,9 @@ impl Net {
             reception: Ns::new_ipv4("reception")?,
             outside: Ns::new_ipv4("outside")?,
             monitor: Ns::new_ipv4("monitor")?,
-            _switch: switch,
+            switch: switch,
         };
-        let switch = &net._switch;
+        let switch = &net.switch;
         switch.plug(&net.router, "eth0", 1)?;
         switch.plug(&net.monitor, "mirror0", 250)?;
         net.router.run("ip addr add 192.168.1.1/24 dev eth0")?;
@@ -213,7 +214,8 @@ fn copy(net: &Net, desk: &Desk) -> Result<()> {
 fn write_notes(net: &Net, desk: &Desk) -> Result<()> {
     let mut sql = String::new();
     for n in 0..NOTES {
-        sql += &format!("insert into notes values({n}, '{}');\n", "x".repeat(NOTE_BYTES));
+        // writing into a string cannot fail
+        _ = writeln!(sql, "insert into notes values({n}, '{}');", "x".repeat(NOTE_BYTES));
     }
     sql += "commit;\n";
     let sql = desk.put("notes.sql", sql.as_bytes())?;
