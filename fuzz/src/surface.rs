@@ -109,7 +109,7 @@ fn conversations(input: &mut Input<'_>) -> Vec<u8> {
         let is_tcp = how & 16 == 0;
         let frame = if is_tcp {
             let at = match place >> 4 & 3 {
-                1 => seq.wrapping_add(200), // what is before it is lost
+                1 => seq.wrapping_add(200),        // what is before it is lost
                 2 => seq.wrapping_sub(len as u32), // sent again
                 _ => *seq,
             };

@@ -19,7 +19,8 @@ use crate::site::{Message, Site, listens};
 pub struct Limits {
     /// Conversations kept at the same time; the ones idle for longest are given out earlier.
     pub flows_max: usize,
-    /// Bytes kept of conversations that are looked into; beyond that they are looked into no longer.
+    /// Bytes kept of conversations that are looked into; beyond that they are looked into no
+    /// longer.
     pub inspected_bytes_max: usize,
 }
 

@@ -71,7 +71,8 @@ fn steps(stages: &Path) -> Vec<Step> {
             &["walk", CAPTURE, "--export", &stages],
         ),
         step(
-            "What a mirror port tells of another day: what is open, and that the backup misses something.",
+            "What a mirror port tells of another day: what is open, and that the backup misses \
+                something.",
             &["surface", "pcaps/practice-day.pcapng"],
         ),
         step(

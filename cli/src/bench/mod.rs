@@ -58,7 +58,8 @@ pub enum What {
               value_parser = clap::value_parser!(u64).range(1..=100))]
         runs: u64,
     },
-    /// The analysis of a capture as a whole process, beside ndpiReader; ten times the flows; a flood
+    /// The analysis of a capture as a whole process, beside ndpiReader; ten times the flows; a
+    /// flood
     ///
     /// Makes captures of up to 760 MB in the folder for temporary files, and removes them.
     Surface {

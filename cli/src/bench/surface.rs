@@ -1,4 +1,5 @@
-//! The analysis of a capture as a whole process, beside nDPI's reader; ten times the flows; a flood.
+//! The analysis of a capture as a whole process, beside nDPI's reader; ten times the flows; a
+//! flood.
 
 use std::path::Path;
 

@@ -87,8 +87,8 @@ fn blocks(site: &Site, looked: Looked<'_>) -> Vec<Block> {
     blocks.push(Block::Heading("Do this today"));
     if urgent.is_empty() {
         blocks.push(Block::Text(format!(
-            "Nothing urgent was seen in {}. That is not the same as being safe: what nobody used while \
-             this was recorded left no trace in it.",
+            "Nothing urgent was seen in {}. That is not the same as being safe: what nobody used \
+             while this was recorded left no trace in it.",
             duration(looked.last_ns.saturating_sub(looked.first_ns).max(0) as u64)
         )));
     }
@@ -106,9 +106,10 @@ fn blocks(site: &Site, looked: Looked<'_>) -> Vec<Block> {
     services(&mut blocks, site);
     blocks.push(Block::Heading("What this look cannot show"));
     blocks.push(Block::Text(
-        "Who may log on and with which password; whether programs are up to date; what is plugged into USB \
-         ports; your WiFi; what is read in e-mail over an encrypted connection; and any door that nobody \
-         used while this was recorded. Ask whoever looks after your computers about each of these."
+        "Who may log on and with which password; whether programs are up to date; what is plugged \
+         into USB ports; your WiFi; what is read in e-mail over an encrypted connection; and any \
+         door that nobody used while this was recorded. Ask whoever looks after your computers \
+         about each of these."
             .into(),
     ));
     fine_print(&mut blocks, &found, looked);
@@ -166,8 +167,8 @@ fn services(blocks: &mut Vec<Block>, site: &Site) {
     }
     blocks.push(Block::Heading("What your work depends on"));
     blocks.push(Block::Text(
-        "If one of these stops, somebody stops working. Each belongs in your recovery plan, with how long \
-         you can do without it and how old its last tested backup may be."
+        "If one of these stops, somebody stops working. Each belongs in your recovery plan, with \
+         how long you can do without it and how old its last tested backup may be."
             .into(),
     ));
     for service in services.iter().take(ITEMS_MAX * 2) {
@@ -243,9 +244,10 @@ fn escape_markdown(text: &str) -> String {
     out
 }
 
-const STYLE: &str = "body{font:16px/1.45 Georgia,serif;max-width:42em;margin:2em auto;padding:0 1em;\
-    color:#222}h1{font-size:1.5em}h2{font-size:1.1em;margin:1.2em 0 .3em;border-bottom:1px solid #ccc}\
-    p,ul{margin:.4em 0}.small{font-size:.8em;color:#555}@media print{body{margin:0}}";
+const STYLE: &str = "body{font:16px/1.45 Georgia,serif;max-width:42em;margin:2em auto;\
+    padding:0 1em;color:#222}h1{font-size:1.5em}h2{font-size:1.1em;margin:1.2em 0 .3em;\
+    border-bottom:1px solid #ccc}p,ul{margin:.4em 0}.small{font-size:.8em;color:#555}\
+    @media print{body{margin:0}}";
 
 fn html(blocks: &[Block]) -> String {
     let mut out = format!(

@@ -88,7 +88,8 @@ const fn is_google(version: u32) -> bool {
     matches!(letter, b'Q' | b'T') && a == b'0' && b.is_ascii_digit() && c.is_ascii_digit()
 }
 
-/// Google QUIC up to Q043: flags with the version bit, an id of eight bytes, the version, a packet number
+/// Google QUIC up to Q043: flags with the version bit, an id of eight bytes, the version, a packet
+/// number
 /// from 1. The version alone is four fixed letters and digits at a fixed place.
 fn gquic(talk: &Talk<'_>) -> Answer {
     let of = |said: Option<(&[u8], usize)>| said.map(|(bytes, _)| version_of(bytes));

@@ -51,7 +51,8 @@ fn path(inspection: &Inspection, outcome: Outcome) -> Vec<App> {
 }
 
 /// The application of a TCP conversation, on any port: on `service_port`, on two others, with the
-/// opener known and guessed either way, and with the first message split at every byte. All must agree.
+/// opener known and guessed either way, and with the first message split at every byte. All must
+/// agree.
 #[track_caller]
 pub(crate) fn tcp(service_port: u16, said: &[(Who, &[u8])]) -> App {
     let app = *tcp_path(service_port, said).last().unwrap_or(&App::Unknown);
@@ -97,7 +98,8 @@ fn udp_with(roles: Roles, turn: bool, said: &[(Who, &[u8])]) -> App {
     *path(&inspection, outcome).last().unwrap_or(&App::Unknown)
 }
 
-/// The application of a conversation in datagrams: on `service_port` and on two others, with the opener
+/// The application of a conversation in datagrams: on `service_port` and on two others, with the
+/// opener
 /// known and guessed either way. All must agree.
 #[track_caller]
 pub(crate) fn udp(service_port: u16, said: &[(Who, &[u8])]) -> App {

@@ -8,7 +8,8 @@ use crate::talk::{Answer, Said, Talk, Test};
 
 pub(super) const TCP: &[Test] = &[http, http2, socks5, socks4];
 
-/// Methods registered with IANA ("HTTP Method Registry"), `WebDAV`'s (RFC 4918, RFC 3253, RFC 3648, RFC 5323)
+/// Methods registered with IANA ("HTTP Method Registry"), `WebDAV`'s (RFC 4918, RFC 3253, RFC 3648,
+/// RFC 5323)
 /// and those of Microsoft's RPC over HTTP (MS-RPCH section 2.1.2.1).
 const METHODS: &[&[u8]] = &[
     b"GET",
@@ -289,7 +290,8 @@ fn socks5_len(bytes: &[u8]) -> Option<usize> {
     Some(4 + address + 2)
 }
 
-/// SOCKS version 4 and 4a (the protocol's memo by Ying-Da Lee, 1992): request and an answer of eight bytes.
+/// SOCKS version 4 and 4a (the protocol's memo by Ying-Da Lee, 1992): request and an answer of
+/// eight bytes.
 fn socks4(talk: &Talk<'_>) -> Answer {
     let (client, server) = (talk.opener.bytes(), talk.answerer.bytes());
     let request_fits = match *client {

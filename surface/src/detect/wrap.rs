@@ -15,7 +15,8 @@ pub(crate) enum Wrapped {
     Strip(usize, usize),
 }
 
-/// Looks for the end of a wrapper's greeting; the application to name the wrapper by comes back too.
+/// Looks for the end of a wrapper's greeting; the application to name the wrapper by comes back
+/// too.
 pub(crate) fn open(app: App, talk: &Talk<'_>) -> (App, Wrapped) {
     match app {
         App::Socks => (app, web::socks(talk)),

@@ -1,4 +1,5 @@
-//! Conversations: both directions of one 5-tuple, what was counted of them, and where they are kept.
+//! Conversations: both directions of one 5-tuple, what was counted of them, and where they are
+//! kept.
 
 mod key;
 mod record;

@@ -1,7 +1,8 @@
 //! Whether copies were seen to leave the hosts that hold the data (`backup.*`).
 //!
 //! A database file keeps its size and date while it is written to, and a backup that goes by these
-//! leaves it out without a word. From the wire that shows: a busy database, and a nightly copy far too
+//! leaves it out without a word. From the wire that shows: a busy database, and a nightly copy far
+//! too
 //! small for what was written.
 
 use std::collections::HashMap;

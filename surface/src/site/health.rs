@@ -144,7 +144,8 @@ impl Counts {
             }
             if health.with_gaps > 0.1 {
                 remarks.push(format!(
-                    "{} % of the connections lack bytes: the mirror port or the capture dropped frames",
+                    "{} % of the connections lack bytes: the mirror port or the capture dropped \
+                        frames",
                     percent(health.with_gaps)
                 ));
             }

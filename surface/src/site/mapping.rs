@@ -1,4 +1,5 @@
-//! Ports of the router that a program inside had opened (`exposure.mapping`, `exposure.rdp-mapping`):
+//! Ports of the router that a program inside had opened (`exposure.mapping`,
+//! `exposure.rdp-mapping`):
 //! NAT-PMP (RFC 6886), PCP (RFC 6887), UPnP (`WANIPConnection` of the UPnP Forum).
 
 use std::collections::BTreeMap;
@@ -146,7 +147,8 @@ fn finding(mapping: &Mapping, granted: &Granted, services: &[Service]) -> Findin
         seconds => format!(" for {seconds} s"),
     };
     finding.detail = format!(
-        "the router {} was asked by {} to lead its outer {transport} port {} to {what}{}{time}, and did",
+        "the router {} was asked by {} to lead its outer {transport} port {} to {what}{}{time}, \
+            and did",
         mapping.router,
         granted.by,
         mapping.outer_port,

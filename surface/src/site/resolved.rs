@@ -83,7 +83,8 @@ const SECOND_LEVEL: &[&str] =
     &["co", "com", "net", "org", "gov", "edu", "ac", "asn", "id", "or", "ne"];
 
 /// What is kept of a name: all of it for an address inside, and of others what its owner
-/// registered, without what stands in front. Without the public list of suffixes this is two labels,
+/// registered, without what stands in front. Without the public list of suffixes this is two
+/// labels,
 /// or three below a country's own second level.
 pub(super) fn kept(name: &str, ip: IpAddr) -> &str {
     if place(ip) == Place::Inside {

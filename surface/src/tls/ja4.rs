@@ -1,4 +1,5 @@
-//! The JA4 fingerprint of a TLS client (JA4, TLS client only, which is under the BSD 3-clause licence:
+//! The JA4 fingerprint of a TLS client (JA4, TLS client only, which is under the BSD 3-clause
+//! licence:
 //! technical details, "JA4: TLS Client Fingerprint").
 
 use sha2::{Digest, Sha256};

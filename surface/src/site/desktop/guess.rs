@@ -1,6 +1,7 @@
 //! Guessing of passwords, and whether one was found.
 //!
-//! Only log-ons count whose outcome is certain by the sizes of what was said inside TLS. Thresholds:
+//! Only log-ons count whose outcome is certain by the sizes of what was said inside TLS.
+//! Thresholds:
 //! ten refusals in ten minutes are no person; patient programs make nine in a quarter of an hour
 //! time and again, or fifty a day; a swarm shares the work (Sophos "RDP Exposed", 2019).
 

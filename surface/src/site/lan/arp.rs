@@ -70,7 +70,8 @@ fn parse(bytes: &[u8]) -> Option<(u16, MacAddr, Ipv4Addr, Ipv4Addr)> {
     Some((operation, MacAddr::from_slice(&packet[8..14]), ip(14), ip(24)))
 }
 
-/// Cards that several routers share: VRRP (RFC 9568 section 7.3), HSRP (RFC 2281 section 5.2) and its
+/// Cards that several routers share: VRRP (RFC 9568 section 7.3), HSRP (RFC 2281 section 5.2) and
+/// its
 /// version 2, GLBP, CARP.
 fn is_shared(mac: MacAddr) -> bool {
     matches!(

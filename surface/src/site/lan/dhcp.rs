@@ -49,7 +49,8 @@ pub(in crate::site) struct Told {
     proxy: bool,
 }
 
-/// Options of a message, the first ones (RFC 2132 section 2). Those in the fields `sname` and `file`
+/// Options of a message, the first ones (RFC 2132 section 2). Those in the fields `sname` and
+/// `file`
 /// (option 52) are not looked for.
 pub(in crate::site) fn options(bytes: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     let mut rest = bytes.get(OPTIONS_AT..).unwrap_or_default();

@@ -149,7 +149,8 @@ fn finding(what: What, app: App, (host, port): (IpAddr, u16), seen: &Seen) -> Fi
             format!("{host} answers SNMP by a password that every device comes with")
         }
         What::SnmpAsked => format!(
-            "{host} is asked by SNMP with a password that every device comes with; no answer was seen"
+            "{host} is asked by SNMP with a password that every device comes with; no answer was \
+                seen"
         ),
         What::SettingsInClear => {
             format!("a file named like a device's settings went from or to {host} by TFTP")
@@ -169,7 +170,8 @@ enum Pdu {
     Answer,
 }
 
-/// Whether a message of version 1 or 2c (RFC 1157 section 4, RFC 1901 section 3) comes with a default
+/// Whether a message of version 1 or 2c (RFC 1157 section 4, RFC 1901 section 3) comes with a
+/// default
 /// community; traps do not count, they open nothing.
 fn snmp_default(bytes: &[u8]) -> Option<Pdu> {
     let [0x30, length, rest @ ..] = bytes else { return None };

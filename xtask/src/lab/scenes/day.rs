@@ -1,4 +1,5 @@
-//! A practice's working day in a minute, seen on both sides of its router: a forwarded remote desktop
+//! A practice's working day in a minute, seen on both sides of its router: a forwarded remote
+//! desktop
 //! that is guessed at, a clinical database, and a nightly copy that misses it.
 
 use std::fmt::Write as _;
@@ -15,16 +16,17 @@ use crate::lab::job::{self, Job};
 use crate::lab::ns::{Bridge, End, Ns, cable};
 
 /// How it is set, for the README.
-pub(super) const SET: &str = "router (192.168.1.1 and 198.51.100.2: nftables forwards port 2299 to the \
-    desktop's 3389, dnsmasq), server (.10: Firebird 3), desktop (.20: FreeRDP's shadow server with a SAM \
-    file, so that NLA tells right passwords from wrong ones), store (.40: rsync daemon), reception (.101) \
-    and the internet, each a namespace with its own kernel stack. The switch is a kernel bridge whose ports \
-    learn nothing; interface 0 is a port of it where nobody else is, interface 1 is the router's outer \
-    cable, where only the first frames of connections are kept. From 203.0.113.66 somebody tries eleven \
-    passwords by `xfreerdp +auth-only`, and knows the twelfth; from 203.0.113.7 the doctor logs on. The \
-    reception writes 24 notes into the database (frames of port 3050 are kept up to 96 bytes); the rsync \
-    of the evening leaves the database out, because its date and size are what they were the night before \
-    (`touch` sets the date back, as Windows leaves it)";
+pub(super) const SET: &str = "router (192.168.1.1 and 198.51.100.2: nftables forwards port 2299 to \
+    the desktop's 3389, dnsmasq), server (.10: Firebird 3), desktop (.20: FreeRDP's shadow server \
+    with a SAM file, so that NLA tells right passwords from wrong ones), store (.40: rsync \
+    daemon), reception (.101) and the internet, each a namespace with its own kernel stack. The \
+    switch is a kernel bridge whose ports learn nothing; interface 0 is a port of it where nobody \
+    else is, interface 1 is the router's outer cable, where only the first frames of connections \
+    are kept. From 203.0.113.66 somebody tries eleven passwords by `xfreerdp +auth-only`, and \
+    knows the twelfth; from 203.0.113.7 the doctor logs on. The reception writes 24 notes into the \
+    database (frames of port 3050 are kept up to 96 bytes); the rsync of the evening leaves the \
+    database out, because its date and size are what they were the night before (`touch` sets the \
+    date back, as Windows leaves it)";
 
 /// Beyond the base.
 pub(super) const TOOLS: &[(&str, &str)] = &[
@@ -263,7 +265,8 @@ fn label(desk: &Desk) -> Result<()> {
     frames.sort_by_key(|frame| frame.time_ns);
     let interface = |name, description| Interface { name, description, linktype };
     let labels = Labels {
-        section: "A practice's day, played by real kernels and servers in network namespaces. All names \
+        section: "A practice's day, played by real kernels and servers in network namespaces. All \
+            names \
                   and addresses are invented; nobody's data is in here",
         interfaces: &[
             interface("mirror0", "mirror port of the practice's switch"),
