@@ -165,6 +165,10 @@ impl Vswitch {
         let ingress = burst.get(at).map(|skb| skb.ingress);
         let mut next = at;
         while let (Some(run), Some(places)) = (burst.get(next..), out.plain.get_mut(next..)) {
+            // behind a frame with a tag to write may come another port's: it has a lane of its own
+            if run.first().map(|skb| skb.ingress) != ingress {
+                break;
+            }
             if !lane.plain.is_empty() {
                 next += self.forward_known(pool, lane, run, now, places);
             }
