@@ -10,7 +10,7 @@ pub(crate) use hello::{RECORD_MAX, ServerHello, flight};
 
 use crate::talk::Talk;
 
-/// What is kept of a handshake. Text is cut at [`TEXT_MAX`] bytes.
+/// What is kept of a handshake. Text is cut at 255 bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsFacts {
     /// Version that the server chose, or else the highest that the client offered.

@@ -95,7 +95,7 @@ impl Net {
             reception: Ns::new_ipv4("reception")?,
             outside: Ns::new_ipv4("outside")?,
             monitor: Ns::new_ipv4("monitor")?,
-            switch: switch,
+            switch,
         };
         let switch = &net.switch;
         switch.plug(&net.router, "eth0", 1)?;
