@@ -120,7 +120,6 @@ fn conversations(input: &mut Input<'_>) -> Vec<u8> {
         };
         let _ = writer.write_frame(time_ns, frame.len() as u32, &frame);
     }
-    drop(writer);
     file
 }
 
