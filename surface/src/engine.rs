@@ -269,7 +269,7 @@ impl Analyzer {
         }
         if matches!(flow.look, Look::Done) {
             if one.packet.proto == proto::UDP && listens(flow.app) {
-                self.site.message(&message(flow, one.side, one.packet.payload, one));
+                self.site.message(&message(flow, one.side, one.packet.payload, Some(one)));
             }
         } else {
             let room = self.limits.inspected_bytes_max.saturating_sub(self.inspected);
@@ -306,7 +306,7 @@ impl Analyzer {
             // told by one end alone, which other datagrams of it might have spoken against
             for side in [flow.opener, flow.opener.other()] {
                 for (datagram, _) in inspection.said(side).datagrams() {
-                    self.site.message(&late_message(flow, side, datagram));
+                    self.site.message(&message(flow, side, datagram, None));
                 }
             }
         }
@@ -369,7 +369,7 @@ fn look(
     if packet.proto == proto::UDP && listens(flow.app) {
         for side in [flow.opener, flow.opener.other()] {
             for (datagram, _) in inspection.said(side).datagrams() {
-                site.message(&message(flow, side, datagram, one));
+                site.message(&message(flow, side, datagram, Some(one)));
             }
         }
     }
@@ -414,37 +414,29 @@ fn followed(flow: &mut Flow, mut follow: Box<Follow>, key: &NameKey, spares: &mu
     spares.give(follow.inspection);
 }
 
-/// A datagram that an end sent; `one` is the packet of it, or came soon after it.
-fn message<'a>(flow: &Flow, side: Side, payload: &'a [u8], one: &Waiting<'_>) -> Message<'a> {
+/// A datagram that an end sent; `one` is the packet of it, or came soon after it. Without one, the
+/// conversation is over.
+fn message<'a>(
+    flow: &Flow,
+    side: Side,
+    payload: &'a [u8],
+    one: Option<&Waiting<'_>>,
+) -> Message<'a> {
     let end = |side: Side| {
         let (address, port) = flow.key.end(side);
         (address.ip(), port)
     };
+    let own = |one: &&Waiting<'_>| one.side == side;
     Message {
         app: flow.app,
         from: end(side),
         to: end(side.other()),
         payload,
-        frame: if side == one.side { one.number } else { flow.first_frame },
-        time_ns: one.time_ns,
-        mac: one.packet.macs.map(|(src, dst)| if side == one.side { src } else { dst }),
-    }
-}
-
-/// The same of a conversation that is over.
-fn late_message<'a>(flow: &Flow, side: Side, payload: &'a [u8]) -> Message<'a> {
-    let end = |side: Side| {
-        let (address, port) = flow.key.end(side);
-        (address.ip(), port)
-    };
-    Message {
-        app: flow.app,
-        from: end(side),
-        to: end(side.other()),
-        payload,
-        frame: flow.first_frame,
-        time_ns: flow.first_ns,
-        mac: None,
+        frame: one.filter(own).map_or(flow.first_frame, |one| one.number),
+        time_ns: one.map_or(flow.first_ns, |one| one.time_ns),
+        mac: one.and_then(|one| {
+            one.packet.macs.map(|(src, dst)| if one.side == side { src } else { dst })
+        }),
     }
 }
 

@@ -11,6 +11,7 @@
 #![deny(missing_docs)]
 
 mod app;
+mod bytes;
 mod detect;
 mod engine;
 mod facts;

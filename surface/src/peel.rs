@@ -6,6 +6,8 @@ use skb::decode::{Decoded, Decoder, Layer, LayerInfo, is_tunnel_port};
 use skb::locate::{L3, Located, locate};
 use skb::{FrameMeta, LinkType, MacAddr};
 
+use crate::bytes::{be16, be32};
+
 /// IP protocol numbers (IANA "Assigned Internet Protocol Numbers") that are looked into here.
 pub mod proto {
     #![allow(missing_docs)]
@@ -160,16 +162,6 @@ impl Peeler {
         self.decoder.decode(meta, bytes, &mut self.decoded);
         slow(&self.decoded, bytes)
     }
-}
-
-#[inline(always)]
-fn be16(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
-#[inline(always)]
-fn be32(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
 /// TCP and UDP straight in IP, neither a fragment nor on a tunnel's port.

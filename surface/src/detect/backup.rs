@@ -314,22 +314,15 @@ fn utp(talk: &Talk<'_>) -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Answerer, Opener, hex, tcp, tcp_path, udp};
+    use super::super::testing::{Answerer, Opener, both_and_halves, hex, tcp, tcp_path, udp};
     use super::*;
-
-    #[track_caller]
-    fn both_and_halves(port: u16, opener: &[u8], answerer: &[u8], app: App) {
-        assert_eq!(tcp(port, &[(Opener, opener), (Answerer, answerer)]), app);
-        assert_eq!(tcp(port, &[(Opener, opener)]), app, "opener alone");
-        assert_eq!(tcp(port, &[(Answerer, answerer)]), app, "answerer alone");
-    }
 
     #[test]
     fn copies() {
-        both_and_halves(873, b"@RSYNCD: 31.0\n", b"@RSYNCD: 31.0 sha512\n", App::Rsync);
+        both_and_halves(tcp, 873, b"@RSYNCD: 31.0\n", b"@RSYNCD: 31.0 sha512\n", App::Rsync);
         assert_eq!(tcp(873, &[(Opener, b"@RSYNCD: hello")]), App::Unknown);
         let server = b"NBDMAGICIHAVEOPT\0\x03";
-        both_and_halves(10809, b"\0\0\0\x03IHAVEOPT\0\0\0\x07", server, App::Nbd);
+        both_and_halves(tcp, 10809, b"\0\0\0\x03IHAVEOPT\0\0\0\x07", server, App::Nbd);
         let old = [b"NBDMAGIC".to_vec(), hex("00004202818612530000000000100000")].concat();
         assert_eq!(tcp(10809, &[(Answerer, &old)]), App::Nbd);
         let login = |opcode: u8, text: &[u8]| {
@@ -341,7 +334,7 @@ mod tests {
         };
         let request = login(0x43, b"InitiatorName=iqn.1993-08.org.debian:01:1\0AuthMethod=None\0");
         let answer = login(0x23, b"TargetPortalGroupTag=1\0AuthMethod=None\0");
-        both_and_halves(3260, &request, &answer, App::Iscsi);
+        both_and_halves(tcp, 3260, &request, &answer, App::Iscsi);
         let bare = login(0x23, b"");
         assert_eq!(tcp(3260, &[(Opener, &request), (Answerer, &bare)]), App::Iscsi);
         assert_eq!(tcp(3260, &[(Opener, &login(0x43, b"Name=x\0"))]), App::Unknown);
@@ -380,10 +373,10 @@ mod tests {
     fn git_and_torrents() {
         let request = b"0033git-upload-pack /project.git\0host=example.com\0";
         let answer = b"00450123456789abcdef0123456789abcdef01234567 HEAD\0multi_ack\n";
-        both_and_halves(9418, request, answer, App::Git);
+        both_and_halves(tcp, 9418, request, answer, App::Git);
         assert_eq!(tcp(9418, &[(Opener, b"0033git-upload-shovel /project.git\0")]), App::Unknown);
         let handshake = b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\x05";
-        both_and_halves(6881, handshake, handshake, App::BitTorrent);
+        both_and_halves(tcp, 6881, handshake, handshake, App::BitTorrent);
         let query = b"d1:ad2:id20:abcdefghij0123456789e1:q4:ping1:t2:aa1:y1:qe";
         let response = b"d1:rd2:id20:mnopqrstuvwxyz123456e1:t2:aa1:y1:re";
         assert_eq!(udp(6881, &[(Opener, query), (Answerer, response)]), App::BitTorrent);

@@ -197,7 +197,7 @@ pub(super) fn is_text(bytes: &[u8]) -> bool {
 
 /// Whether `what` occurs in `bytes`, of which at most 4 KiB are kept.
 pub(super) fn contains(bytes: &[u8], what: &[u8]) -> bool {
-    bytes.windows(what.len()).any(|window| window == what)
+    memchr::memmem::find(bytes, what).is_some()
 }
 
 /// Whether `bytes` begin with `what`, upper or lower case.

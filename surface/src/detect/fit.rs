@@ -1,6 +1,7 @@
 //! What one end's bytes are to a protocol, and what both ends' come to.
 
 use crate::App;
+pub(crate) use crate::bytes::{be16, be32, le16, le32};
 use crate::talk::{Answer, Said};
 
 /// How bytes fit a protocol.
@@ -55,29 +56,9 @@ pub(super) fn u8_at(bytes: &[u8], at: usize) -> Option<u8> {
     bytes.get(at).copied()
 }
 
-/// Two bytes, the first one the high one.
-pub(crate) fn be16(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
-/// Four bytes, the first one the high one.
-pub(super) fn be32(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
-/// Two bytes, the first one the low one.
-pub(crate) fn le16(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
-/// Four bytes, the first one the low one.
-pub(crate) fn le32(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
 /// Where `pattern` begins.
 pub(super) fn find(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
-    bytes.windows(pattern.len()).position(|window| window == pattern)
+    memchr::memmem::find(bytes, pattern)
 }
 
 /// The first line without its end (perhaps with a carriage return), and whether the end is there.

@@ -122,3 +122,17 @@ pub(crate) fn hex(digits: &str) -> Vec<u8> {
         .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
         .collect()
 }
+
+/// Both ends' first messages, and each alone, are taken for `app` by `run` ([`tcp`] or [`udp`]).
+#[track_caller]
+pub(crate) fn both_and_halves(
+    run: fn(u16, &[(Who, &[u8])]) -> App,
+    port: u16,
+    opener: &[u8],
+    answerer: &[u8],
+    app: App,
+) {
+    assert_eq!(run(port, &[(Opener, opener), (Answerer, answerer)]), app);
+    assert_eq!(run(port, &[(Opener, opener)]), app, "opener alone");
+    assert_eq!(run(port, &[(Answerer, answerer)]), app, "answerer alone");
+}

@@ -333,17 +333,8 @@ fn rtp_run(said: Said<'_>) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Answerer, Opener, Who, hex, tcp, tcp_path, udp};
+    use super::super::testing::{Answerer, Opener, Who, both_and_halves, hex, tcp, tcp_path, udp};
     use super::*;
-
-    type Run = fn(u16, &[(Who, &[u8])]) -> App;
-
-    #[track_caller]
-    fn both_and_halves(run: Run, port: u16, opener: &[u8], answerer: &[u8], app: App) {
-        assert_eq!(run(port, &[(Opener, opener), (Answerer, answerer)]), app);
-        assert_eq!(run(port, &[(Opener, opener)]), app, "opener alone");
-        assert_eq!(run(port, &[(Answerer, answerer)]), app, "answerer alone");
-    }
 
     #[test]
     fn calls_are_set_up() {

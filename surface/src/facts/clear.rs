@@ -4,6 +4,7 @@
 use memchr::memmem;
 
 use crate::App;
+use crate::bytes::{le16, le32};
 use crate::talk::Talk;
 
 /// How a client proved itself by NTLM (MS-NLMP section 3.3).
@@ -42,14 +43,6 @@ pub struct SmbFacts {
     pub signing_required: Option<bool>,
     /// How the client proved itself, if by NTLM and in clear.
     pub ntlm: Option<Ntlm>,
-}
-
-fn le16(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
-fn le32(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
 /// Messages read of one end.

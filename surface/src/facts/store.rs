@@ -3,6 +3,7 @@
 use memchr::memmem;
 
 use crate::App;
+use crate::bytes::{be16, be32};
 use crate::talk::Talk;
 
 /// How much of a store's conversation is encrypted.
@@ -26,14 +27,6 @@ pub struct StoreFacts {
     pub legacy_logon: bool,
     /// Title of the caller that was accepted, as 16 bytes in DICOM.
     pub caller: Option<[u8; 16]>,
-}
-
-fn be16(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
-fn be32(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
 /// Whether an application is one of those.

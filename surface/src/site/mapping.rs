@@ -2,6 +2,8 @@
 //! `exposure.rdp-mapping`):
 //! NAT-PMP (RFC 6886), PCP (RFC 6887), UPnP (`WANIPConnection` of the UPnP Forum).
 
+use crate::bytes::{be16, be32};
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -45,14 +47,6 @@ struct Granted {
 #[derive(Debug, Default)]
 pub(super) struct Mappings {
     granted: BTreeMap<Mapping, Granted>,
-}
-
-fn be16(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
-fn be32(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
 impl Mappings {

@@ -1,5 +1,7 @@
 //! What messages of DNS and its kin say: the name asked for, and the records that answer.
 
+use crate::bytes::be16;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use arrayvec::ArrayVec;
@@ -51,10 +53,6 @@ pub(super) struct Names {
     pub(super) question: Option<(String, u16)>,
     /// Answers, then the additional records.
     pub(super) records: ArrayVec<Record, RECORDS_MAX>,
-}
-
-fn be16(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
 /// Reads a message of DNS, multicast DNS, LLMNR (RFC 1035 section 4.1) or NetBIOS's name service
