@@ -170,7 +170,9 @@ fn what_was_said_is_in_no_output() {
     let mut outputs = vec![framewalk(&[file, "--json"]).stdout, framewalk(&[file]).stdout];
     for name in ["private.md", "private.html"] {
         let letter = folder.join(name);
+        // one that is there and that others may read
         let _ = fs::remove_file(&letter);
+        fs::write(&letter, "an older one").unwrap();
         let output = framewalk(&[file, "--letter", letter.to_str().unwrap()]);
         assert!(output.status.success());
         outputs.push(output.stderr);

@@ -248,6 +248,7 @@ impl Analyzer {
         (flow.first_ns, flow.last_ns, flow.first_frame) = (one.time_ns, one.time_ns, one.number);
         if !matches!(one.packet.proto, proto::TCP | proto::UDP) {
             flow.app = by_protocol(one.packet.proto);
+            flow.app_sure = flow.app != App::Unknown;
             flow.look = Look::Done;
         }
         self.table.insert(one.hash, flow)
@@ -444,6 +445,7 @@ fn message<'a>(
 fn settle(flow: &mut Flow, inspection: &Inspection, outcome: Outcome) -> bool {
     let Outcome::Found { app, swapped } = outcome else { return false };
     flow.app = app;
+    flow.app_sure = inspection.sure;
     flow.path.clone_from(&inspection.path);
     if swapped {
         flow.opener = flow.opener.other();

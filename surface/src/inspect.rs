@@ -117,6 +117,8 @@ pub(crate) struct Inspection {
     wrapper: Option<(App, bool)>,
     /// What was found, and whether the roles are the other way round, while it has more to tell.
     known: Option<(App, bool)>,
+    /// What was found is sure, not only likely.
+    pub(crate) sure: bool,
 }
 
 /// Inspections that are over, for those to come: their memory is used again.
@@ -275,7 +277,10 @@ impl Inspection {
             let result = detect::run(tests, &mut refused, &talk);
             self.refused[usize::from(swapped)] = refused;
             match result {
-                detect::Result::Sure(app) => return self.found(app, swapped, roles, last),
+                detect::Result::Sure(app) => {
+                    self.sure = true;
+                    return self.found(app, swapped, roles, last);
+                }
                 detect::Result::Likely(app) => {
                     open = true;
                     self.likely.get_or_insert((app, swapped));
@@ -286,6 +291,7 @@ impl Inspection {
         }
         if last || !open {
             if let Some((app, swapped)) = self.likely.take() {
+                self.sure = false;
                 return self.found(app, swapped, roles, last);
             }
             // tests that refused one end may still like the other's first bytes

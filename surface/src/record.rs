@@ -42,6 +42,9 @@ pub struct FlowRecord {
     pub proto: u8,
     /// The innermost application identified.
     pub app: App,
+    /// It is sure: both ends' bytes say so, or one end's in a way that nothing else has. Otherwise
+    /// it is likely.
+    pub app_sure: bool,
     /// It, behind what carries it, outermost first.
     pub path: ArrayVec<App, PATH_MAX>,
     /// How the opener is known.
@@ -126,6 +129,7 @@ impl FlowRecord {
             dst_port,
             proto: flow.key.proto,
             app: flow.app,
+            app_sure: flow.app_sure,
             path: if flow.path.is_empty() && flow.app != App::Unknown {
                 std::iter::once(flow.app).collect()
             } else {
@@ -179,16 +183,17 @@ const fn icmp_counterpart(ip_proto: u8, ty: u8) -> Option<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::peel::{Address, Packet, TcpHead};
+pub(crate) mod testing {
+    use crate::flow::{Flow, Key};
+    use crate::peel::{Address, Packet, TcpHead, proto};
 
-    fn record(src: [u8; 4], src_port: u16, dst: [u8; 4], dst_port: u16) -> FlowRecord {
+    /// A conversation that a SYN has opened, from the first end to the second, not counted yet.
+    pub(crate) fn opened(from: ([u8; 4], u16), to: ([u8; 4], u16)) -> Flow {
         let packet = Packet {
-            src: Address::v4(src),
-            dst: Address::v4(dst),
-            src_port,
-            dst_port,
+            src: Address::v4(from.0),
+            dst: Address::v4(to.0),
+            src_port: from.1,
+            dst_port: to.1,
             proto: proto::TCP,
             ttl: 64,
             vlan: 0,
@@ -199,13 +204,18 @@ mod tests {
             payload_wire: 0,
             macs: None,
         };
-        let (key, side) = crate::flow::Key::of(&packet);
-        FlowRecord::new(Flow::new(key, side, &packet))
+        let (key, side) = Key::of(&packet);
+        Flow::new(key, side, &packet)
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn community_ids_are_the_published_ones() {
-        let id = |a, ap, b, bp| record(a, ap, b, bp).community_id();
+        let id = |a, ap, b, bp| FlowRecord::new(testing::opened((a, ap), (b, bp))).community_id();
         let expected = "1:LQU9qZlK+B5F3KDmev6m5PMibrg=";
         assert_eq!(id([128, 232, 110, 120], 34855, [66, 35, 250, 204], 80), expected);
         assert_eq!(id([66, 35, 250, 204], 80, [128, 232, 110, 120], 34855), expected);

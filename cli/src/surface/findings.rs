@@ -21,7 +21,7 @@ pub(super) fn write_health(out: &mut Vec<u8>, health: &Health, paint: Paint) -> 
     writeln!(out, "\n{}", paint.head("what this capture can show"))?;
     let text = format!(
         "{} TCP connections with data; one direction only of {:.0} %, bytes missing in {:.0} %, \
-         {:.1} % of the segments seen before",
+         {:.1} % of their frames seen before",
         grouped(health.connections),
         health.one_sided * 100.0,
         health.with_gaps * 100.0,
@@ -131,7 +131,7 @@ pub(super) fn write_key_services(out: &mut Vec<u8>, site: &Site, paint: Paint) -
             paint.dim(ports.join(" "))
         )?;
         let mut text = format!(
-            "{clients}{}, {} written to it, {} read from it",
+            "{clients}{}, {} sent to it, {} sent by it",
             hours(&service.by_hour),
             bytes(service.written),
             bytes(service.read)
@@ -192,7 +192,7 @@ pub(super) fn write_services(out: &mut Vec<u8>, site: &Site, paint: Paint) -> io
         "  {}",
         paint.dim(format!(
             "{:<28}{:<20}{:>8} {:>8} {:>10} {:>10}",
-            "", "", "clients", "flows", "written", "read"
+            "", "", "clients", "flows", "to it", "from it"
         ))
     )?;
     for service in services.iter().take(SERVICES_SHOWN) {

@@ -68,9 +68,19 @@ pub(super) fn write(file: &Path, site: &Site, looked: Looked<'_>) -> anyhow::Res
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let private = |out: &std::fs::File| {
+        // one that was there keeps the mode it had
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            out.set_permissions(std::fs::Permissions::from_mode(0o600))
+        }
+        #[cfg(not(unix))]
+        std::io::Result::Ok(())
+    };
     options
         .open(file)
-        .and_then(|mut out| out.write_all(text.as_bytes()))
+        .and_then(|mut out| private(&out).and_then(|()| out.write_all(text.as_bytes())))
         .with_context(|| format!("cannot write {}", file.display()))
 }
 

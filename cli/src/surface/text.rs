@@ -87,7 +87,7 @@ impl Report {
     ) -> io::Result<()> {
         let (counts, site) = (&analyzer.counts(), analyzer.site());
         file::write_facts(out, reader, args.interface.is_some(), paint)?;
-        self.totals(out, counts, paint)?;
+        self.totals(out, counts, site.overlooked(), paint)?;
         if self.flows > 0 {
             findings::write_health(out, &site.health(), paint)?;
             findings::write_findings(out, &site.findings(), paint)?;
@@ -99,7 +99,13 @@ impl Report {
         self.next(out, args, &site.findings(), paint)
     }
 
-    fn totals(&self, out: &mut Vec<u8>, counts: &Counts, paint: Paint) -> io::Result<()> {
+    fn totals(
+        &self,
+        out: &mut Vec<u8>,
+        counts: &Counts,
+        overlooked: u64,
+        paint: Paint,
+    ) -> io::Result<()> {
         let frames = format!("{}, {}", grouped(counts.frames), bytes(counts.bytes));
         file::fact(out, paint, "frames", &frames)?;
         if let Some(first) = self.first_ns {
@@ -125,6 +131,13 @@ impl Report {
             text += " of them without a byte of data";
         }
         file::fact(out, paint, "flows", &text)?;
+        if overlooked > 0 {
+            let text = format!(
+                "{} conversations are in no list of services and exposures: too many different ones",
+                grouped(overlooked)
+            );
+            file::fact(out, paint, "limits", &text)?;
+        }
         if counts.evicted + counts.unlooked > 0 {
             let text = format!(
                 "{} conversations were given out before their end and {} looked into no further, \

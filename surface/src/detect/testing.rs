@@ -123,15 +123,12 @@ pub(crate) fn hex(digits: &str) -> Vec<u8> {
         .collect()
 }
 
-/// Both ends' first messages, and each alone, are taken for `app` by `run` ([`tcp`] or [`udp`]).
+/// [`tcp`] or [`udp`].
+pub(crate) type Run = fn(u16, &[(Who, &[u8])]) -> App;
+
+/// Both ends' first messages, and each alone, are taken for `app`.
 #[track_caller]
-pub(crate) fn both_and_halves(
-    run: fn(u16, &[(Who, &[u8])]) -> App,
-    port: u16,
-    opener: &[u8],
-    answerer: &[u8],
-    app: App,
-) {
+pub(crate) fn both_and_halves(run: Run, port: u16, opener: &[u8], answerer: &[u8], app: App) {
     assert_eq!(run(port, &[(Opener, opener), (Answerer, answerer)]), app);
     assert_eq!(run(port, &[(Opener, opener)]), app, "opener alone");
     assert_eq!(run(port, &[(Answerer, answerer)]), app, "answerer alone");

@@ -122,6 +122,8 @@ pub struct Flow {
     pub ttl: [u8; 2],
     /// The application, [`App::Unknown`] until told.
     pub app: App,
+    /// Nothing else says what was said; otherwise the application is only likely.
+    pub app_sure: bool,
     /// Which end opened it.
     pub opener: Side,
     /// And how that is known.
@@ -164,6 +166,7 @@ impl Flow {
             tunnels: packet.tunnels,
             ttl: [0; 2],
             app: App::Unknown,
+            app_sure: false,
             opener,
             opener_by,
             path: ArrayVec::new(),

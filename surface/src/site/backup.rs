@@ -104,7 +104,7 @@ impl Copies {
         let copies = self.from(service.host);
         let carried: u64 = copies.iter().map(|copied| copied.bytes).sum();
         let what = format!(
-            "{} on {}: clients wrote {} to it",
+            "{} on {}: clients sent {} to it",
             service.app,
             end(service.host, service.port),
             megabytes(service.written)

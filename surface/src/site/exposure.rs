@@ -29,6 +29,8 @@ const FRAMES_MAX: usize = 8;
 #[derive(Debug)]
 struct Reached {
     app: App,
+    /// What the application is, is sure; that it was reached always is.
+    app_sure: bool,
     connections: u64,
     clients: BTreeSet<IpAddr>,
     frames: Vec<u64>,
@@ -45,6 +47,11 @@ pub(super) struct Exposure {
 }
 
 impl Exposure {
+    /// Conversations that were not looked at for want of room.
+    pub(super) const fn overflow(&self) -> u64 {
+        self.overflow
+    }
+
     pub(super) fn flow(&mut self, flow: &FlowRecord) {
         if place(flow.src) != Place::Outside || place(flow.dst) != Place::Inside || !accepted(flow)
         {
@@ -60,18 +67,24 @@ impl Exposure {
         }
         let reached = self.reached.entry(key).or_insert_with(|| Reached {
             app: App::Unknown,
+            app_sure: true,
             connections: 0,
             clients: BTreeSet::new(),
             frames: Vec::new(),
             first_ns: flow.first_ns,
             last_ns: flow.last_ns,
         });
-        if reached.app == App::Unknown || severity(app) > severity(reached.app) {
+        // what is only likely does not take the place of what is sure
+        let sure = app == App::Unknown || flow.app_sure;
+        let worse = severity(app) > severity(reached.app) && (sure || !reached.app_sure);
+        let surer = sure && !reached.app_sure && app != App::Unknown;
+        if reached.app == App::Unknown || worse || surer {
             // the worst that was seen there, with the frames that show it
             if app != App::Unknown {
                 reached.frames.clear();
             }
             reached.app = app;
+            reached.app_sure = sure;
         }
         reached.connections += 1;
         reached.first_ns = reached.first_ns.min(flow.first_ns);
@@ -208,7 +221,8 @@ fn finding(
         (severity, why) = desktop(protection);
     }
     let frame = reached.frames.first().copied().unwrap_or_default();
-    let mut finding = Finding::new(rule, severity, Sure::Proven, frame, reached.first_ns);
+    let sure = if reached.app_sure { Sure::Proven } else { Sure::Likely };
+    let mut finding = Finding::new(rule, severity, sure, frame, reached.first_ns);
     finding.last_ns = reached.last_ns;
     finding.count = reached.connections;
     finding.port = port;
@@ -256,4 +270,50 @@ fn counted(clients: usize) -> String {
 
 fn times(n: u64) -> String {
     if n == 1 { "once".to_owned() } else { format!("{n} times") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::testing::opened;
+
+    fn reached(app: App, app_sure: bool) -> FlowRecord {
+        let mut flow = opened(([203, 0, 113, 7], 50_000), ([192, 168, 1, 10], 19_813));
+        (flow.app, flow.app_sure, flow.bytes) = (app, app_sure, [100, 100]);
+        FlowRecord { accepted: true, ..FlowRecord::new(flow) }
+    }
+
+    fn found(flows: &[FlowRecord]) -> (&'static str, Severity, Sure) {
+        let mut exposure = Exposure::default();
+        for flow in flows {
+            exposure.flow(flow);
+        }
+        let findings = exposure.findings(&Pairs::default(), &Desktops::default());
+        assert_eq!(findings.len(), 1);
+        (findings[0].rule.id, findings[0].severity, findings[0].sure)
+    }
+
+    #[test]
+    fn what_is_likely_only_is_no_proof() {
+        let likely = reached(App::FourD, false);
+        let told = ("exposure.data", Severity::Medium, Sure::Likely);
+        assert_eq!(found(std::slice::from_ref(&likely)), told);
+        let sure = reached(App::Vnc, true);
+        let told = ("exposure.remote-access", Severity::Critical, Sure::Proven);
+        assert_eq!(found(std::slice::from_ref(&sure)), told);
+        assert_eq!(found(&[likely.clone(), sure.clone()]), told);
+        assert_eq!(found(&[sure, likely.clone()]), told);
+        // nobody knows what it is, but it was reached
+        let told = ("exposure.other", Severity::Medium, Sure::Proven);
+        assert_eq!(found(&[reached(App::Unknown, false)]), told);
+        let web = reached(App::Http, true);
+        assert_eq!(found(&[web, likely]), ("exposure.web", Severity::Low, Sure::Proven));
+    }
+
+    #[test]
+    fn what_only_the_client_said_is_no_service() {
+        let mut silent = reached(App::Rdp, true);
+        silent.answerer_sent.bytes = 0;
+        assert_eq!(found(&[silent]), ("exposure.other", Severity::Medium, Sure::Proven));
+    }
 }

@@ -105,6 +105,12 @@ impl Site {
         self.services.list()
     }
 
+    /// Conversations that are in no service and no exposure because too many different ones were
+    /// seen.
+    pub const fn overlooked(&self) -> u64 {
+        self.services.overflow() + self.exposure.overflow()
+    }
+
     /// Hosts inside by their addresses, with their names.
     pub fn hosts(&self) -> Vec<Host> {
         self.hosts.list()

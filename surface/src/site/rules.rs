@@ -88,7 +88,7 @@ pub(super) static WEAK_VPN_FROM_INTERNET: Rule = Rule {
 pub(super) static BACKUP_TOO_SMALL: Rule = Rule {
     id: "backup.too-small",
     title: "The backup is far too small for what was written",
-    meaning: "A database was written to, and what was copied from its computer is a hundred times \
+    meaning: "Much was sent to a database, and what was copied from its computer is a hundred times \
               smaller. A database file keeps its size and date while it is in use, so that a \
               backup that goes by these leaves it out without a word.",
     action: "Restore last night's backup to another computer today, open the database in it, and \

@@ -50,6 +50,11 @@ pub(super) struct Services {
 }
 
 impl Services {
+    /// Conversations that were not counted for want of room.
+    pub(super) const fn overflow(&self) -> u64 {
+        self.overflow
+    }
+
     pub(super) fn flow(&mut self, flow: &FlowRecord) {
         let answered = flow.answerer_sent.frames > 0 && (flow.app != App::Unknown || flow.accepted);
         let carried = matches!(flow.proto, proto::TCP | proto::UDP);

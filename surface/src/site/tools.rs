@@ -178,31 +178,14 @@ impl Tool {
 mod tests {
     use super::super::names::testing::message as bytes;
     use super::*;
-    use crate::flow::{Flow, Key};
-    use crate::peel::{Address, Packet, TcpHead, proto};
+    use crate::record::testing::opened;
 
     const S: i64 = SECOND_NS;
     const HOST: [u8; 4] = [192, 168, 1, 20];
 
     /// A conversation that begins and lasts so many seconds and carries so many bytes each way.
     fn flow(app: App, begin_s: i64, seconds: i64, bytes: u64) -> FlowRecord {
-        let packet = Packet {
-            src: Address::v4(HOST),
-            dst: Address::v4([203, 0, 113, 9]),
-            src_port: 50_000,
-            dst_port: 443,
-            proto: proto::TCP,
-            ttl: 64,
-            vlan: 0,
-            tunnels: 0,
-            tcp: TcpHead { flags: 2, ..TcpHead::default() },
-            icmp: None,
-            payload: &[],
-            payload_wire: 0,
-            macs: None,
-        };
-        let (key, side) = Key::of(&packet);
-        let mut flow = Flow::new(key, side, &packet);
+        let mut flow = opened((HOST, 50_000), ([203, 0, 113, 9], 443));
         (flow.app, flow.bytes) = (app, [bytes, bytes]);
         (flow.first_ns, flow.last_ns) = (begin_s * S, (begin_s + seconds) * S);
         FlowRecord::new(flow)

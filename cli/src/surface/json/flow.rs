@@ -13,6 +13,7 @@ pub(super) struct Flow<'a> {
     schema: &'static str,
     app: &'static str,
     app_path: Vec<&'static str>,
+    app_sure: bool,
     transport: Transport,
     src: IpAddr,
     src_port: u16,
@@ -255,6 +256,7 @@ impl<'a> Flow<'a> {
         Self {
             schema: "framewalk.flow/1",
             app: flow.app.name(),
+            app_sure: flow.app_sure,
             app_path: flow.path.iter().map(|app| app.name()).collect(),
             transport: Transport::of(flow.proto),
             src: flow.src,

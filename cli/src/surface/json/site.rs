@@ -48,6 +48,7 @@ pub(super) struct Total {
     malformed: u64,
     evicted: u64,
     unlooked: u64,
+    overlooked: u64,
     mirror: Mirror,
     forwards: Vec<ForwardLine>,
 }
@@ -282,6 +283,7 @@ impl Total {
             malformed: counts.malformed,
             evicted: counts.evicted,
             unlooked: counts.unlooked,
+            overlooked: site.overlooked(),
             mirror: site.health().into(),
             forwards: site.forwards().into_iter().map(ForwardLine::from).collect(),
         }

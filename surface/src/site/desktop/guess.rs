@@ -162,7 +162,7 @@ impl Guesses {
             finding.hosts.insert(0, host);
             finding.port = port;
             finding.detail = format!(
-                "{} refused {} log-ons from {ip}{}",
+                "{} refused {} log-ons from {ip}{}, by the sizes of what was said inside TLS",
                 end(host, port),
                 source.refused_count,
                 match source.names.len() {
@@ -219,7 +219,8 @@ impl Guesses {
         }
         finding.port = port;
         finding.detail = format!(
-            "{} refused {} log-ons from {ip}, then accepted one from {from} (frame {})",
+            "{} refused {} log-ons from {ip}, then accepted one from {from} (frame {}), by \
+             the sizes of what was said inside TLS",
             end(host, port),
             guesser.refused_count,
             logon.frame

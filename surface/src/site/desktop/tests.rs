@@ -21,6 +21,7 @@ fn flow(src: &str, dst: &str, app: App, minute: i64) -> FlowRecord {
         dst_port: 2299,
         proto: proto::TCP,
         app,
+        app_sure: true,
         path: std::iter::once(app).collect(),
         opener: Opener::Syn,
         first_ns: 1_000_000 * MINUTE + minute * MINUTE,
