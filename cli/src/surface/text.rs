@@ -133,7 +133,7 @@ impl Report {
         file::fact(out, paint, "flows", &text)?;
         if overlooked > 0 {
             let text = format!(
-                "{} conversations are in no list of services and exposures: too many different ones",
+                "{} conversations are in no list of services or exposures: there are too many",
                 grouped(overlooked)
             );
             file::fact(out, paint, "limits", &text)?;

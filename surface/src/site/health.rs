@@ -61,8 +61,8 @@ pub struct Health {
     pub connections: u64,
     /// Share of them of which one direction only was seen, 0 to 1.
     pub one_sided: f64,
-    /// Share of the frames of these connections that were seen before, 0 to 1: sent again, or mirrored
-    /// twice.
+    /// Share of the frames of these connections that were seen before, 0 to 1: sent again, or
+    /// mirrored twice.
     pub again: f64,
     /// Share of connections with bytes missing, 0 to 1.
     pub with_gaps: f64,

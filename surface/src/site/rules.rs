@@ -88,9 +88,9 @@ pub(super) static WEAK_VPN_FROM_INTERNET: Rule = Rule {
 pub(super) static BACKUP_TOO_SMALL: Rule = Rule {
     id: "backup.too-small",
     title: "The backup is far too small for what was written",
-    meaning: "Much was sent to a database, and what was copied from its computer is a hundred times \
-              smaller. A database file keeps its size and date while it is in use, so that a \
-              backup that goes by these leaves it out without a word.",
+    meaning: "Much was sent to a database, and what was copied from its computer is a hundred \
+              times smaller. A database file keeps its size and date while it is in use, so that \
+              a backup that goes by these leaves it out without a word.",
     action: "Restore last night's backup to another computer today, open the database in it, and \
              look for yesterday's last entry.",
     refute: "The copy goes another way: over a cable that is not mirrored, onto a disk, by a \
