@@ -1,7 +1,9 @@
 //! Copies and shares: rsync, iSCSI, NBD, Sun RPC and NFS, AFP; git and BitTorrent beside them.
 
-use super::fit::{Fit, be16, be32, find, first, judge, starts, u8_at};
+use super::fit::{Fit, judge, opening, starts};
+use super::read::{find, u8_at};
 use crate::App;
+use crate::bytes::{be16, be32};
 use crate::talk::{Answer, Said, Talk, Test};
 
 pub(super) const TCP: &[Test] = &[rsync, nbd, iscsi, rpc_tcp, afp, git, bittorrent];
@@ -10,10 +12,10 @@ pub(super) const UDP: &[Test] = &[dht, tracker, local_peers, rpc_udp, utp];
 /// The rsync daemon: `@RSYNCD: 31.0\n` from both ends (`csprotocol.txt`).
 fn rsync(talk: &Talk<'_>) -> Answer {
     let greeting = |bytes: &[u8]| match starts(bytes, b"@RSYNCD: ") {
-        Fit::Yes => u8_at(bytes, 9).map_or(Fit::Part, |b| Fit::of(b.is_ascii_digit())),
+        Fit::Good => u8_at(bytes, 9).map_or(Fit::Short, |b| Fit::of(b.is_ascii_digit())),
         fit => fit,
     };
-    judge(App::Rsync, greeting(talk.opener.bytes()), greeting(talk.answerer.bytes()))
+    judge(App::Rsync, talk, [greeting(talk.opener.bytes()), greeting(talk.answerer.bytes())], &[])
 }
 
 /// NBD: the server says `NBDMAGIC` and `IHAVEOPT`, or the old negotiation's number; the client its
@@ -21,10 +23,10 @@ fn rsync(talk: &Talk<'_>) -> Answer {
 fn nbd(talk: &Talk<'_>) -> Answer {
     let said = talk.answerer.bytes();
     let answerer = match starts(said, b"NBDMAGIC") {
-        Fit::Yes => match starts(&said[8..], b"IHAVEOPT") {
-            Fit::Yes => Fit::Only,
+        Fit::Good => match starts(&said[8..], b"IHAVEOPT") {
+            Fit::Good => Fit::Alone,
             Fit::No => match starts(&said[8..], &[0, 0, 0x42, 0x02, 0x81, 0x86, 0x12, 0x53]) {
-                Fit::Yes => Fit::Only,
+                Fit::Good => Fit::Alone,
                 fit => fit,
             },
             fit => fit,
@@ -34,12 +36,12 @@ fn nbd(talk: &Talk<'_>) -> Answer {
     let bytes = talk.opener.bytes();
     let opener = match (be32(bytes, 0), answerer) {
         // the old negotiation goes on with requests
-        (_, Fit::Only) => Fit::Part,
+        (_, Fit::Alone) => Fit::Short,
         (Some(0..=3), _) => starts(&bytes[4..], b"IHAVEOPT"),
         (Some(_), _) => Fit::No,
-        (None, _) => Fit::Part,
+        (None, _) => Fit::Short,
     };
-    judge(App::Nbd, opener, answerer)
+    judge(App::Nbd, talk, [opener, answerer], &[])
 }
 
 /// iSCSI log-in (RFC 7143 sections 11.12 and 11.13): opcode 3 with the immediate bit, answered by
@@ -47,7 +49,7 @@ fn nbd(talk: &Talk<'_>) -> Answer {
 fn iscsi(talk: &Talk<'_>) -> Answer {
     let login = |bytes: &[u8], opcode: u8, key: &[u8]| {
         let fixed = match bytes {
-            [] => return Fit::Part,
+            [] => return Fit::Short,
             [first, ..] if *first != opcode => return Fit::No,
             // no version but 0 was ever given out, and log-ins have no additional header
             [_, _, 0, 0, 0, ..] => true,
@@ -56,24 +58,24 @@ fn iscsi(talk: &Talk<'_>) -> Answer {
         if !fixed {
             return Fit::No;
         }
-        let Some(text) = bytes.get(48..) else { return Fit::Part };
+        let Some(text) = bytes.get(48..) else { return Fit::Short };
         let length = be32(bytes, 4).map_or(0, |length| length as usize & 0x00ff_ffff);
         let text = &text[..text.len().min(length)];
         match find(text, key) {
-            Some(_) => Fit::Yes,
-            None if text.len() < length => Fit::Part,
+            Some(_) => Fit::Good,
+            None if text.len() < length => Fit::Short,
             // a log-in's later answers may have no text
-            None if opcode == 0x23 && u8_at(bytes, 36).is_some_and(|class| class < 4) => Fit::Part,
+            None if opcode == 0x23 && u8_at(bytes, 36).is_some_and(|class| class < 4) => Fit::Short,
             None => Fit::No,
         }
     };
     let (opener, answerer) = (talk.opener.bytes(), talk.answerer.bytes());
     let fits = [login(opener, 0x43, b"InitiatorName="), login(answerer, 0x23, b"Target")];
     match (fits, opener.get(16..20), answerer.get(16..20)) {
-        ([Fit::Yes, Fit::Part], Some(asked), Some(answered)) if asked == answered => {
+        ([Fit::Good, Fit::Short], Some(asked), Some(answered)) if asked == answered => {
             Answer::Sure(App::Iscsi)
         }
-        _ => judge(App::Iscsi, fits[0], fits[1]),
+        _ => judge(App::Iscsi, talk, fits, &[]),
     }
 }
 
@@ -116,15 +118,15 @@ fn rpc(
     opener: Option<(&[u8], usize)>,
     answerer: Option<(&[u8], usize)>,
 ) -> Answer {
-    let call = opener.map_or(Fit::Part, |(bytes, length)| rpc_call(bytes, length));
-    let reply = answerer.map_or(Fit::Part, |(bytes, length)| rpc_reply(bytes, length));
+    let call = opener.map_or(Fit::Short, |(bytes, length)| rpc_call(bytes, length));
+    let reply = answerer.map_or(Fit::Short, |(bytes, length)| rpc_reply(bytes, length));
     let program = opener.and_then(|(bytes, _)| be32(bytes, 12));
     let is_nfs = match (call, program) {
-        (Fit::Yes, Some(program)) => program == NFS_PROGRAM,
+        (Fit::Good, Some(program)) => program == NFS_PROGRAM,
         _ => talk.service_port == NFS_PORT,
     };
     let app = if is_nfs { App::Nfs } else { App::SunRpc };
-    match (judge(app, call, reply), opener, answerer) {
+    match (judge(app, talk, [call, reply], &[]), opener, answerer) {
         (Answer::Sure(app), Some((asked, _)), Some((answered, _))) => {
             if be32(asked, 0) == be32(answered, 0) {
                 Answer::Sure(app)
@@ -146,7 +148,7 @@ fn rpc_call(bytes: &[u8], length: usize) -> Fit {
     let (Some(version), Some(program), Some(flavor)) =
         (be32(bytes, 8), be32(bytes, 12), be32(bytes, 24))
     else {
-        return if length < 40 { Fit::No } else { Fit::Part };
+        return if length < 40 { Fit::No } else { Fit::Short };
     };
     let number = be32(bytes, 16).is_some_and(|version| version < 256)
         && be32(bytes, 20).is_some_and(|procedure| procedure < 1024);
@@ -167,10 +169,10 @@ fn rpc_reply(bytes: &[u8], length: usize) -> Fit {
             let status = be32(bytes, 20 + verifier.next_multiple_of(4) as usize);
             Fit::of((flavor != 0 || verifier == 0) && status.is_none_or(|status| status <= 5))
         }
-        (Some(1), Some(0..=1), Some(_)) if length >= 20 => Fit::Yes,
+        (Some(1), Some(0..=1), Some(_)) if length >= 20 => Fit::Good,
         (Some(_), Some(_), Some(_)) => Fit::No,
         _ if length < 20 => Fit::No,
-        _ => Fit::Part,
+        _ => Fit::Short,
     }
 }
 
@@ -180,7 +182,7 @@ fn rpc_reply(bytes: &[u8], length: usize) -> Fit {
 fn afp(talk: &Talk<'_>) -> Answer {
     let header = |bytes: &[u8], flags: u8| {
         let begins = match bytes {
-            [] => return Fit::Part,
+            [] => return Fit::Short,
             [first] => *first == flags,
             [first, command, ..] => *first == flags && matches!(command, 1..=8),
         };
@@ -192,24 +194,24 @@ fn afp(talk: &Talk<'_>) -> Answer {
                 Fit::of((offset == 0 || flags == 1) && length < 1 << 16)
             }
             (_, _, Some(_)) => Fit::No,
-            _ => Fit::Part,
+            _ => Fit::Short,
         }
     };
     let (opener, answerer) = (talk.opener.bytes(), talk.answerer.bytes());
     let fits = (header(opener, 0), header(answerer, 1));
     match fits {
         // command and request id come back
-        (Fit::Yes, Fit::Yes) if opener[1..4] == answerer[1..4] => Answer::Sure(App::Afp),
-        (Fit::Yes, Fit::Yes) => Answer::No,
+        (Fit::Good, Fit::Good) if opener[1..4] == answerer[1..4] => Answer::Sure(App::Afp),
+        (Fit::Good, Fit::Good) => Answer::No,
         // a status's reply lies at offsets of its own; few bytes are fixed in the others
-        (Fit::Part, Fit::Yes) if talk.service_port != 548 => Answer::More,
-        (Fit::Yes, Fit::Part) if talk.service_port != 548 => match opener {
+        (Fit::Short, Fit::Good) if talk.service_port != 548 => Answer::More,
+        (Fit::Good, Fit::Short) if talk.service_port != 548 => match opener {
             [_, 3, ..] if opener.len() == 16 => Answer::Likely(App::Afp),
             // with the size of the quantum as an option
             [_, 4, ..] if be16(opener, 16) == Some(0x0104) => Answer::Likely(App::Afp),
             _ => Answer::More,
         },
-        (opener, answerer) => judge(App::Afp, opener, answerer),
+        (opener, answerer) => judge(App::Afp, talk, [opener, answerer], &[]),
     }
 }
 
@@ -220,7 +222,7 @@ fn git(talk: &Talk<'_>) -> Answer {
     let bytes = talk.opener.bytes();
     let opener = match bytes.get(4..) {
         _ if !is_length(bytes) => Fit::No,
-        None | Some([]) => Fit::Part,
+        None | Some([]) => Fit::Short,
         Some(rest) => [&b"git-upload-pack "[..], b"git-receive-pack ", b"git-upload-archive "]
             .iter()
             .map(|service| starts(rest, service))
@@ -230,27 +232,32 @@ fn git(talk: &Talk<'_>) -> Answer {
     let said = talk.answerer.bytes();
     let answerer = match said.get(4..) {
         _ if !is_length(said) => Fit::No,
-        None | Some([]) => Fit::Part,
-        Some(rest) if rest.starts_with(b"ERR ") || rest.starts_with(b"version ") => Fit::Yes,
-        Some(rest) if rest.len() < 41 => Fit::Part,
+        None | Some([]) => Fit::Short,
+        Some(rest) if rest.starts_with(b"ERR ") || rest.starts_with(b"version ") => Fit::Good,
+        Some(rest) if rest.len() < 41 => Fit::Short,
         Some(rest) => {
             let hash = rest.iter().take_while(|b| b.is_ascii_hexdigit()).count();
             Fit::of(matches!(hash, 40 | 64) && rest.get(hash) == Some(&b' '))
         }
     };
     match (opener, answerer) {
-        (Fit::Yes, Fit::Part | Fit::Yes) if bytes.len() > 24 => Answer::Sure(App::Git),
-        _ => judge(App::Git, opener, answerer),
+        (Fit::Good, Fit::Short | Fit::Good) if bytes.len() > 24 => Answer::Sure(App::Git),
+        _ => judge(App::Git, talk, [opener, answerer], &[]),
     }
 }
 
 /// BitTorrent's handshake (BEP 3).
 fn bittorrent(talk: &Talk<'_>) -> Answer {
     let handshake = |bytes: &[u8]| match starts(bytes, b"\x13BitTorrent protocol") {
-        Fit::Yes => Fit::Only,
+        Fit::Good => Fit::Alone,
         fit => fit,
     };
-    judge(App::BitTorrent, handshake(talk.opener.bytes()), handshake(talk.answerer.bytes()))
+    judge(
+        App::BitTorrent,
+        talk,
+        [handshake(talk.opener.bytes()), handshake(talk.answerer.bytes())],
+        &[],
+    )
 }
 
 /// BitTorrent's distributed hash table (BEP 5): a dictionary of bencoding with a 20-byte node id.
@@ -270,20 +277,20 @@ fn dht(talk: &Talk<'_>) -> Answer {
 /// BitTorrent's trackers over UDP (BEP 15): the magic connection id of a connect request, and its
 /// transaction in answer.
 fn tracker(talk: &Talk<'_>) -> Answer {
-    let opener = first(talk.opener, |bytes, wire| {
+    let opener = opening(talk.opener, |bytes, wire| {
         let magic = [0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0];
-        if wire >= 16 && bytes.starts_with(&magic) { Fit::Only } else { Fit::No }
+        if wire >= 16 && bytes.starts_with(&magic) { Fit::Alone } else { Fit::No }
     });
-    judge(App::BitTorrent, opener, Fit::Part)
+    judge(App::BitTorrent, talk, [opener, Fit::Short], &[])
 }
 
 /// BitTorrent's discovery in the local network (BEP 14).
 fn local_peers(talk: &Talk<'_>) -> Answer {
     let search = |bytes: &[u8], _| match starts(bytes, b"BT-SEARCH * HTTP/1.1\r\n") {
-        Fit::Yes => Fit::Only,
+        Fit::Good => Fit::Alone,
         _ => Fit::No,
     };
-    judge(App::BitTorrent, first(talk.opener, search), Fit::Part)
+    judge(App::BitTorrent, talk, [opening(talk.opener, search), Fit::Short], &[])
 }
 
 /// BitTorrent's own transport (BEP 29): a SYN of version 1, answered by a state packet for the same
@@ -296,12 +303,12 @@ fn utp(talk: &Talk<'_>) -> Answer {
             && matches!(wire, 20 | 30);
         Fit::of(fits)
     };
-    let opener = first(talk.opener, syn);
-    let answerer = first(talk.answerer, |bytes, wire| {
+    let opener = opening(talk.opener, syn);
+    let answerer = opening(talk.answerer, |bytes, wire| {
         Fit::of(matches!(bytes, [0x21 | 0x31, 0..=2, ..]) && wire >= 20)
     });
     match (opener, answerer) {
-        (Fit::Yes, Fit::Yes) => {
+        (Fit::Good, Fit::Good) => {
             let [asked, answered] = [talk.opener, talk.answerer]
                 .map(|said| said.first().and_then(|(bytes, _)| be16(bytes, 2)));
             if asked == answered { Answer::Sure(App::BitTorrent) } else { Answer::No }

@@ -1,6 +1,6 @@
 //! Elements of ASN.1 in its basic encoding (ITU-T X.690): tag, length, content.
 
-use super::ends::{Parsed, Reader, Stop, need};
+use super::read::{Parsed, Reader, Stop, need};
 
 /// Tags that are read here.
 pub(super) mod tag {

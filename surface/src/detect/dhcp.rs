@@ -1,6 +1,7 @@
 //! DHCP (RFC 2131, with BOOTP's RFC 951) and DHCPv6 (RFC 8415).
 
-use super::ends::{Fit, Parsed, Reader, first, judge, need};
+use super::fit::{Fit, first, judge};
+use super::read::{Parsed, Reader, need};
 use crate::App;
 use crate::talk::{Answer, Talk, Test};
 

@@ -1,7 +1,8 @@
 //! Who may: Kerberos (RFC 4120), its password service (RFC 3244), LDAP (RFC 4511) over TCP and UDP.
 
 use super::ber::{inside, tag};
-use super::ends::{Fit, Parsed, Reader, Stop, first, judge, need, stream};
+use super::fit::{Fit, first, judge, stream};
+use super::read::{Parsed, Reader, Stop, need};
 use crate::App;
 use crate::talk::{Answer, Talk, Test};
 

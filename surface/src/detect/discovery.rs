@@ -1,7 +1,8 @@
 //! Who is there: SSDP (UPnP Device Architecture 2.0 section 1), WS-Discovery (OASIS, April 2005 and
 //! version 1.1), MikroTik's neighbour discovery, HSRP (RFC 2281) and RIP (RFC 2453, RFC 2080).
 
-use super::ends::{Fit, Parsed, Reader, begins_ignoring_case, contains, every, first, judge, need};
+use super::fit::{Fit, every, first, judge};
+use super::read::{Parsed, Reader, begins_ignoring_case, has, need};
 use crate::App;
 use crate::talk::{Answer, Talk, Test};
 
@@ -35,8 +36,8 @@ fn ws_discovery(talk: &Talk<'_>) -> Answer {
         let bytes = reader.rest();
         need(matches!(bytes.first(), Some(b'<' | 0xef)))?;
         need(
-            contains(bytes, b"schemas.xmlsoap.org/ws/2005/04/discovery")
-                || contains(bytes, b"docs.oasis-open.org/ws-dd/ns/discovery"),
+            has(bytes, b"schemas.xmlsoap.org/ws/2005/04/discovery")
+                || has(bytes, b"docs.oasis-open.org/ws-dd/ns/discovery"),
         )?;
         Ok(Fit::Alone)
     };

@@ -2,7 +2,8 @@
 //!
 //! The first three have one message format; ports and a few bits tell them apart.
 
-use super::ends::{Fit, Parsed, Reader, Stop, first, judge, need, stream};
+use super::fit::{Fit, first, judge, stream};
+use super::read::{Parsed, Reader, Stop, need};
 use crate::App;
 use crate::talk::{Answer, Said, Talk, Test};
 

@@ -1,6 +1,7 @@
 //! Asking the router for a port: NAT-PMP (RFC 6886) and PCP (RFC 6887).
 
-use super::ends::{Fit, Parsed, Reader, first, judge, need};
+use super::fit::{Fit, first, judge};
+use super::read::{Parsed, Reader, need};
 use crate::App;
 use crate::talk::{Answer, Said, Talk, Test};
 

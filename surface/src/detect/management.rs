@@ -2,7 +2,8 @@
 //! 2347), IPMI over RMCP, CAPWAP (RFC 5415), and NetFlow (RFC 3954) with IPFIX (RFC 7011).
 
 use super::ber::{inside, tag};
-use super::ends::{Fit, Parsed, Reader, Stop, every, first, is_text, judge, need, stream};
+use super::fit::{Fit, every, first, judge, stream};
+use super::read::{Parsed, Reader, Stop, is_text, need};
 use crate::App;
 use crate::talk::{Answer, Said, Talk, Test};
 

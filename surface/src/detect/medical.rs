@@ -1,7 +1,8 @@
 //! Medicine: DICOM's upper layer (PS3.8 section 9.3) and HL7 version 2 in its minimal lower layer
 //! (HL7 v2 Implementation Guide, Transport Specification: MLLP).
 
-use super::ends::{Fit, Parsed, Reader, Stop, contains, judge, need, stream};
+use super::fit::{Fit, judge, stream};
+use super::read::{Parsed, Reader, Stop, has, need};
 use crate::App;
 use crate::talk::{Answer, Talk, Test};
 
@@ -93,7 +94,7 @@ fn hl7_message(reader: &mut Reader<'_>) -> Parsed {
 
 fn hl7(talk: &Talk<'_>) -> Answer {
     let mut ends = [stream(&talk.opener, hl7_message), stream(&talk.answerer, hl7_message)];
-    if ends[1] == Fit::No && ends[0] != Fit::Short && contains(talk.answerer.bytes(), b"MSA|") {
+    if ends[1] == Fit::No && ends[0] != Fit::Short && has(talk.answerer.bytes(), b"MSA|") {
         // an acknowledgement without its frame
         ends[1] = Fit::Weak;
     }

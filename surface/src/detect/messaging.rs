@@ -1,9 +1,8 @@
 //! Messages between people and between machines: IRC (RFC 2812), XMPP (RFC 6120), MQTT (OASIS),
 //! AMQP, NNTP (RFC 3977), AJP (Apache Tomcat's connector), and whois (RFC 3912).
 
-use super::ends::{
-    Fit, Parsed, Reader, Stop, begins_ignoring_case, contains, is_text, judge, need, stream,
-};
+use super::fit::{Fit, judge, stream};
+use super::read::{Parsed, Reader, Stop, begins_ignoring_case, has, is_text, need};
 use crate::App;
 use crate::talk::{Answer, Talk, Test};
 
@@ -81,7 +80,7 @@ fn xmpp(talk: &Talk<'_>) -> Answer {
         let head = rest.get(..rest.len().min(1024)).unwrap_or_default();
         let stanzas = [&b"<iq "[..], b"<presence", b"<message ", b"</stream:stream>"];
         if !whole && stanzas.iter().any(|stanza| head.starts_with(stanza)) {
-            let addressed = contains(head, b"to=") || contains(head, b"jabber:");
+            let addressed = has(head, b"to=") || has(head, b"jabber:");
             return Ok(if addressed { Fit::Good } else { Fit::Weak });
         }
         let begin = b"<?xml";
@@ -90,7 +89,7 @@ fn xmpp(talk: &Talk<'_>) -> Answer {
         if !declared {
             reader.literal(b"<stream:stream")?;
         }
-        if contains(head, b"http://etherx.jabber.org/streams") && contains(head, b"jabber:") {
+        if has(head, b"http://etherx.jabber.org/streams") && has(head, b"jabber:") {
             return Ok(Fit::Alone);
         }
         need(head.len() < 1024 && is_text(head))?;
@@ -241,8 +240,7 @@ fn nntp(talk: &Talk<'_>) -> Answer {
         let code = line.get(..4).unwrap_or_default();
         need(matches!(code, b"200 " | b"201 " | b"400 " | b"502 "))?;
         let lower = line.to_ascii_lowercase();
-        let said =
-            [&b"nntp"[..], b"news", b"inn 2", b"posting"].iter().any(|one| contains(&lower, one));
+        let said = [&b"nntp"[..], b"news", b"inn 2", b"posting"].iter().any(|one| has(&lower, one));
         Ok(if said && code.starts_with(b"2") { Fit::Good } else { Fit::Weak })
     });
     judge(App::Nntp, talk, [opener, answerer], &[119, 433])
@@ -314,7 +312,7 @@ fn whois(talk: &Talk<'_>) -> Answer {
             b"Registrar:",
             b"OrgName:",
         ];
-        if fields.iter().any(|field| contains(rest, field)) {
+        if fields.iter().any(|field| has(rest, field)) {
             return Ok(Fit::Weak);
         }
         if rest.len() > 2048 { Err(Stop::No) } else { Err(Stop::Short) }

@@ -1,7 +1,9 @@
 //! Machines and their keepers: Modbus, DNP3, USB over IP, Zabbix.
 
-use super::fit::{Fit, be16, first, judge, le16, starts, u8_at};
+use super::fit::{Fit, judge, opening, starts};
+use super::read::u8_at;
 use crate::App;
+use crate::bytes::{be16, le16};
 use crate::talk::{Answer, Talk, Test};
 
 pub(super) const TCP: &[Test] = &[usbip, zabbix, dnp3, modbus];
@@ -11,7 +13,7 @@ pub(super) const UDP: &[Test] = &[dnp3_udp];
 /// a command, and a status of zero.
 fn usbip(talk: &Talk<'_>) -> Answer {
     let operation = |bytes: &[u8], upper: u8| match bytes {
-        [] | [1] => Fit::Part,
+        [] | [1] => Fit::Short,
         [1, 0..=0x19, rest @ ..] => match starts(rest, &[upper, 5, 0, 0, 0, 0]) {
             Fit::No => match starts(rest, &[upper, 3, 0, 0, 0, 0]) {
                 // refused: the device is not there, or in use
@@ -22,27 +24,32 @@ fn usbip(talk: &Talk<'_>) -> Answer {
         },
         _ => Fit::No,
     };
-    judge(App::Usbip, operation(talk.opener.bytes(), 0x80), operation(talk.answerer.bytes(), 0))
+    judge(
+        App::Usbip,
+        talk,
+        [operation(talk.opener.bytes(), 0x80), operation(talk.answerer.bytes(), 0)],
+        &[],
+    )
 }
 
 /// Zabbix: `ZBXD`, flags, lengths (Zabbix manual, "Header"). Old servers ask agents by a line of
 /// text.
 fn zabbix(talk: &Talk<'_>) -> Answer {
     let header = |bytes: &[u8]| match starts(bytes, b"ZBXD") {
-        Fit::Yes => match u8_at(bytes, 4) {
-            None => Fit::Part,
-            Some(1..=7) => Fit::Only,
+        Fit::Good => match u8_at(bytes, 4) {
+            None => Fit::Short,
+            Some(1..=7) => Fit::Alone,
             Some(_) => Fit::No,
         },
         fit => fit,
     };
     let opener = match header(talk.opener.bytes()) {
         Fit::No if talk.opener.bytes().iter().take(64).all(|b| b.is_ascii() && *b != 0) => {
-            Fit::Part
+            Fit::Short
         }
         fit => fit,
     };
-    judge(App::Zabbix, opener, header(talk.answerer.bytes()))
+    judge(App::Zabbix, talk, [opener, header(talk.answerer.bytes())], &[])
 }
 
 /// DNP3 (IEEE 1815 section 9.2): two start bytes, a length, control, two addresses, and their
@@ -52,7 +59,7 @@ fn dnp3_header(bytes: &[u8]) -> Fit {
     let fits = header[..2] == [0x05, 0x64]
         && header[2] >= 5
         && le16(header, 8) == Some(dnp3_checksum(&header[..8]));
-    if fits { Fit::Only } else { Fit::No }
+    if fits { Fit::Alone } else { Fit::No }
 }
 
 /// CRC-16 with the polynomial 0x3d65, low bit first, inverted.
@@ -64,15 +71,20 @@ fn dnp3_checksum(bytes: &[u8]) -> u16 {
 }
 
 fn dnp3(talk: &Talk<'_>) -> Answer {
-    judge(App::Dnp3, dnp3_header(talk.opener.bytes()), dnp3_header(talk.answerer.bytes()))
+    judge(
+        App::Dnp3,
+        talk,
+        [dnp3_header(talk.opener.bytes()), dnp3_header(talk.answerer.bytes())],
+        &[],
+    )
 }
 
 fn dnp3_udp(talk: &Talk<'_>) -> Answer {
     let datagram = |bytes: &[u8], _| match dnp3_header(bytes) {
-        Fit::Part => Fit::No,
+        Fit::Short => Fit::No,
         fit => fit,
     };
-    judge(App::Dnp3, first(talk.opener, datagram), first(talk.answerer, datagram))
+    judge(App::Dnp3, talk, [opening(talk.opener, datagram), opening(talk.answerer, datagram)], &[])
 }
 
 const MODBUS_PORT: u16 = 502;

@@ -1,7 +1,8 @@
 //! Printing: jobs sent as they are ("JetDirect", HP's Printer Job Language Technical Reference),
 //! and the line printer daemon (RFC 1179).
 
-use super::ends::{Fit, Parsed, Reader, Stop, is_text, judge, need, stream};
+use super::fit::{Fit, judge, stream};
+use super::read::{Parsed, Reader, Stop, is_text, need};
 use crate::App;
 use crate::talk::{Answer, Talk, Test};
 

@@ -4,8 +4,10 @@
 //! cookie, a negotiation block, or none of them), MS-RDPEUDP 2.2.2 (RDP over UDP). A connection
 //! request without any of these is any ISO transport's (ITU-T X.224 class 0): what follows tells.
 
-use super::fit::{Fit, be16, be32, find, judge};
+use super::fit::{Fit, judge};
+use super::read::find;
 use crate::App;
+use crate::bytes::{be16, be32};
 use crate::talk::{Answer, Talk, Test};
 
 pub(super) const TCP: &[Test] = &[tpkt];
@@ -279,8 +281,8 @@ fn rdp_udp(talk: &Talk<'_>) -> Answer {
     let syn =
         opener.map(|(bytes, wire)| be32(bytes, 0) == Some(u32::MAX) && is_syn(bytes, wire, SYN));
     let answer = answerer.map(|(bytes, wire)| is_syn(bytes, wire, SYN | ACK));
-    let fit = |is: Option<bool>| is.map_or(Fit::Part, Fit::of);
-    match judge(App::RdpUdp, fit(syn), fit(answer)) {
+    let fit = |is: Option<bool>| is.map_or(Fit::Short, Fit::of);
+    match judge(App::RdpUdp, talk, [fit(syn), fit(answer)], &[]) {
         Answer::Sure(app) => {
             let sent = opener.and_then(|(bytes, _)| be32(bytes, 8));
             let acked = answerer.and_then(|(bytes, _)| be32(bytes, 0));

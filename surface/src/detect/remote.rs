@@ -1,7 +1,9 @@
 //! Remote desktops and shells whose own bytes tell them.
 
-use super::fit::{Fit, be16, be32, first, judge, le16, le32, line, starts, u8_at};
+use super::fit::{Fit, judge, opening, starts};
+use super::read::{line, u8_at};
 use crate::App;
+use crate::bytes::{be16, be32, le16, le32};
 use crate::talk::{Answer, Said, Talk, Test};
 
 pub(super) const TCP: &[Test] =
@@ -12,7 +14,7 @@ pub(super) const UDP: &[Test] = &[teamviewer_udp, pcanywhere_udp, nomachine_udp]
 /// numbers of their own).
 fn vnc(talk: &Talk<'_>) -> Answer {
     let version = |bytes: &[u8]| match starts(bytes, b"RFB ") {
-        Fit::Yes => {
+        Fit::Good => {
             let fits = |(at, &b): (usize, &u8)| match at {
                 3 => b == b'.',
                 7 => b == b'\n',
@@ -20,8 +22,8 @@ fn vnc(talk: &Talk<'_>) -> Answer {
             };
             let rest = &bytes[4..bytes.len().min(12)];
             match rest.iter().enumerate().all(fits) {
-                true if rest.len() == 8 => Fit::Yes,
-                true => Fit::Part,
+                true if rest.len() == 8 => Fit::Good,
+                true => Fit::Short,
                 false => Fit::No,
             }
         }
@@ -29,11 +31,11 @@ fn vnc(talk: &Talk<'_>) -> Answer {
     };
     match (version(talk.opener.bytes()), version(talk.answerer.bytes())) {
         // the server's alone is enough: nothing else begins so
-        (Fit::Part, Fit::Yes) => Answer::Sure(App::Vnc),
-        (Fit::Yes, Fit::Yes) if talk.answerer_first => Answer::Sure(App::Vnc),
+        (Fit::Short, Fit::Good) => Answer::Sure(App::Vnc),
+        (Fit::Good, Fit::Good) if talk.answerer_first => Answer::Sure(App::Vnc),
         // one end only, or a server that calls the viewer
-        (Fit::Yes, Fit::Yes | Fit::Part) => Answer::Likely(App::Vnc),
-        (opener, answerer) => judge(App::Vnc, opener, answerer),
+        (Fit::Good, Fit::Good | Fit::Short) => Answer::Likely(App::Vnc),
+        (opener, answerer) => judge(App::Vnc, talk, [opener, answerer], &[]),
     }
 }
 
@@ -41,22 +43,22 @@ fn vnc(talk: &Talk<'_>) -> Answer {
 /// before.
 fn ssh(talk: &Talk<'_>) -> Answer {
     let version = |bytes: &[u8]| match starts(bytes, b"SSH-") {
-        Fit::Yes => match bytes.get(4) {
-            None => Fit::Part,
+        Fit::Good => match bytes.get(4) {
+            None => Fit::Short,
             Some(b) => Fit::of(b.is_ascii_digit()),
         },
         fit => fit,
     };
     let opener = version(talk.opener.bytes());
     let mut answerer = version(talk.answerer.bytes());
-    if opener == Fit::Yes && answerer == Fit::No {
+    if opener == Fit::Good && answerer == Fit::No {
         let lines = talk.answerer.bytes().split(|&b| b == b'\n');
-        answerer = lines.map(version).find(|&fit| fit == Fit::Yes).unwrap_or(Fit::Part);
-    } else if opener == Fit::No && answerer == Fit::Yes {
+        answerer = lines.map(version).find(|&fit| fit == Fit::Good).unwrap_or(Fit::Short);
+    } else if opener == Fit::No && answerer == Fit::Good {
         // a server that someone speaks another protocol to
         return Answer::Likely(App::Ssh);
     }
-    judge(App::Ssh, opener, answerer)
+    judge(App::Ssh, talk, [opener, answerer], &[])
 }
 
 /// Citrix ICA (`7F 7F ICA 00` from both ends) and CGP around it (`1A CGP/01`).
@@ -65,24 +67,24 @@ fn citrix(talk: &Talk<'_>) -> Answer {
         [0x1a, ..] => starts(bytes, b"\x1aCGP/0"),
         _ => starts(bytes, b"\x7f\x7fICA\0"),
     };
-    judge(App::Citrix, greeting(talk.opener.bytes()), greeting(talk.answerer.bytes()))
+    judge(App::Citrix, talk, [greeting(talk.opener.bytes()), greeting(talk.answerer.bytes())], &[])
 }
 
 /// NoMachine: `NXSH-8.10.1\n` answered by `NXD-8.10.1\n`.
 fn nomachine(talk: &Talk<'_>) -> Answer {
     let greeting = |bytes: &[u8], name: &[u8]| match starts(bytes, name) {
-        Fit::Yes => {
+        Fit::Good => {
             let (text, ended) = line(&bytes[name.len()..bytes.len().min(name.len() + 24)]);
             match text.iter().all(|b| b.is_ascii_digit() || *b == b'.') {
-                true if ended && text.len() >= 3 => Fit::Yes,
-                true if text.len() < 20 && !ended => Fit::Part,
+                true if ended && text.len() >= 3 => Fit::Good,
+                true if text.len() < 20 && !ended => Fit::Short,
                 _ => Fit::No,
             }
         }
         fit => fit,
     };
     let opener = greeting(talk.opener.bytes(), b"NXSH-");
-    judge(App::NoMachine, opener, greeting(talk.answerer.bytes(), b"NXD-"))
+    judge(App::NoMachine, talk, [opener, greeting(talk.answerer.bytes(), b"NXD-")], &[])
 }
 
 /// NoMachine over UDP: kind, 1, length of the datagram (each u16, low byte first), a number that
@@ -92,11 +94,11 @@ fn nomachine_udp(talk: &Talk<'_>) -> Answer {
         let head = bytes.first() == Some(&kind) && bytes.get(1..6) == Some(&[0, 1, 0, 10, 0]);
         Fit::of(head && wire == 10)
     };
-    let opener = first(talk.opener, |bytes, wire| probe(bytes, wire, 1));
-    let answerer = first(talk.answerer, |bytes, wire| probe(bytes, wire, 2));
+    let opener = opening(talk.opener, |bytes, wire| probe(bytes, wire, 1));
+    let answerer = opening(talk.answerer, |bytes, wire| probe(bytes, wire, 2));
     match (opener, answerer) {
         (Fit::No, _) | (_, Fit::No) => Answer::No,
-        (Fit::Yes, Fit::Yes) => {
+        (Fit::Good, Fit::Good) => {
             let number = |said: Said<'_>| said.first().and_then(|(bytes, _)| le32(bytes, 6));
             let same = number(talk.opener) == number(talk.answerer);
             if same { Answer::Sure(App::NoMachine) } else { Answer::Likely(App::NoMachine) }
@@ -110,37 +112,37 @@ fn nomachine_udp(talk: &Talk<'_>) -> Answer {
 /// floating-point number, all with the low byte first.
 fn dameware(talk: &Talk<'_>) -> Answer {
     let hello = |bytes: &[u8]| match starts(bytes, &[0x30, 0x11, 0, 0, 0, 0, 0, 0]) {
-        Fit::Yes => match bytes.get(8..).and_then(|rest| rest.first_chunk()) {
-            None => Fit::Part,
+        Fit::Good => match bytes.get(8..).and_then(|rest| rest.first_chunk()) {
+            None => Fit::Short,
             Some(version) => Fit::of((1.0..30.0).contains(&f64::from_le_bytes(*version))),
         },
         fit => fit,
     };
-    judge(App::DameWare, hello(talk.opener.bytes()), hello(talk.answerer.bytes()))
+    judge(App::DameWare, talk, [hello(talk.opener.bytes()), hello(talk.answerer.bytes())], &[])
 }
 
 /// Radmin: `01`, length (u32), checksum (u32), data. The first request is the one byte `08`, and
 /// its answer has 0x25 bytes.
 fn radmin(talk: &Talk<'_>) -> Answer {
-    let asks = starts(talk.opener.bytes(), &[1, 0, 0, 0, 1, 0, 0, 0, 8, 8]) == Fit::Yes;
+    let asks = starts(talk.opener.bytes(), &[1, 0, 0, 0, 1, 0, 0, 0, 8, 8]) == Fit::Good;
     let opener = radmin_frame(talk.opener.bytes());
     let answerer = match talk.answerer.bytes() {
-        said @ [1, 0, 0, 0, 0x25, ..] if asks && said.len() >= 46 => Fit::Yes,
+        said @ [1, 0, 0, 0, 0x25, ..] if asks && said.len() >= 46 => Fit::Good,
         said => radmin_frame(said),
     };
-    judge(App::Radmin, opener, answerer)
+    judge(App::Radmin, talk, [opener, answerer], &[])
 }
 
 /// The checksum is the sum of the data's words with the low byte first, the last one filled up with
 /// zeros.
 fn radmin_frame(bytes: &[u8]) -> Fit {
     let (Some(length), Some(checksum)) = (be32(bytes, 1), be32(bytes, 5)) else {
-        return if starts(bytes, &[1, 0, 0]) == Fit::No { Fit::No } else { Fit::Part };
+        return if starts(bytes, &[1, 0, 0]) == Fit::No { Fit::No } else { Fit::Short };
     };
     if bytes[0] != 1 || !(1..=2048).contains(&length) || checksum == 0 {
         return Fit::No;
     }
-    let Some(data) = bytes.get(9..9 + length as usize) else { return Fit::Part };
+    let Some(data) = bytes.get(9..9 + length as usize) else { return Fit::Short };
     let sum = data.chunks(4).fold(0_u32, |sum, word| {
         let word = word.iter().rev().fold(0, |word, &b| word << 8 | u32::from(b));
         sum.wrapping_add(word)
@@ -174,9 +176,9 @@ fn teamviewer(talk: &Talk<'_>) -> Answer {
                 break;
             }
         }
-        if count >= 2 || count == 1 && (at == bytes.len() || port) { Fit::Yes } else { Fit::Part }
+        if count >= 2 || count == 1 && (at == bytes.len() || port) { Fit::Good } else { Fit::Short }
     };
-    judge(App::TeamViewer, commands(talk.opener), commands(talk.answerer))
+    judge(App::TeamViewer, talk, [commands(talk.opener), commands(talk.answerer)], &[])
 }
 
 /// TeamViewer over UDP: eleven bytes of its own, then `17 24`, command, length (u16, low byte
@@ -194,13 +196,13 @@ fn teamviewer_udp(talk: &Talk<'_>) -> Answer {
             count += 1;
         }
         match (all, count) {
-            (true, 0) => Fit::Part,
-            (true, 1) => Fit::Yes,
-            (true, _) => Fit::Only,
+            (true, 0) => Fit::Short,
+            (true, 1) => Fit::Good,
+            (true, _) => Fit::Alone,
             (false, _) => Fit::No,
         }
     };
-    judge(App::TeamViewer, end(talk.opener), end(talk.answerer))
+    judge(App::TeamViewer, talk, [end(talk.opener), end(talk.answerer)], &[])
 }
 
 /// Telnet: negotiation of options before anything else (RFC 854, RFC 855), or a log-in prompt on
@@ -269,33 +271,33 @@ fn x11(talk: &Talk<'_>) -> Answer {
         Some(_) => &[b'l', 0, 11, 0, 0, 0],
     };
     let mut opener = starts(bytes, fixed);
-    if opener == Fit::Yes {
+    if opener == Fit::Good {
         opener = match (word(bytes, 6), word(bytes, 8)) {
-            (Some(0), Some(0)) => Fit::Part,
+            (Some(0), Some(0)) => Fit::Short,
             (Some(name @ 1..=64), Some(0..=1024)) => match bytes.get(12..12 + usize::from(name)) {
                 Some(name) => Fit::of(name.iter().all(u8::is_ascii_graphic)),
-                None => Fit::Part,
+                None => Fit::Short,
             },
             (Some(_), Some(_)) => Fit::No,
-            _ => Fit::Part,
+            _ => Fit::Short,
         };
         if fixed.is_empty() {
-            opener = Fit::Part;
+            opener = Fit::Short;
         }
     }
     let said = talk.answerer.bytes();
     let answerer = match (said.first(), word(said, 2), word(said, 4)) {
-        (None, _, _) => Fit::Part,
-        (Some(0..=2), Some(11), Some(0)) if opener == Fit::Yes => Fit::Yes,
+        (None, _, _) => Fit::Short,
+        (Some(0..=2), Some(11), Some(0)) if opener == Fit::Good => Fit::Good,
         (Some(0..=2), Some(11), Some(0)) if order.is_none() => x11_vendor(said),
-        (Some(0..=2), None | Some(11), None | Some(0)) => Fit::Part,
+        (Some(0..=2), None | Some(11), None | Some(0)) => Fit::Short,
         (Some(1), Some(0x0b00), Some(0)) if order.is_none() => x11_vendor(said),
         _ => Fit::No,
     };
     match (opener, answerer) {
         // a display without authorization: its answer makes it sure
-        (Fit::Part, Fit::Part) if bytes.len() >= 12 && said.len() >= 6 => Answer::Sure(App::X11),
-        _ => judge(App::X11, opener, answerer),
+        (Fit::Short, Fit::Short) if bytes.len() >= 12 && said.len() >= 6 => Answer::Sure(App::X11),
+        _ => judge(App::X11, talk, [opener, answerer], &[]),
     }
 }
 
@@ -303,28 +305,28 @@ fn x11(talk: &Talk<'_>) -> Answer {
 /// at 24), when the order of its bytes is not known from the other end.
 fn x11_vendor(said: &[u8]) -> Fit {
     let (Some(1), Some(low), Some(high)) = (u8_at(said, 0), le16(said, 24), be16(said, 24)) else {
-        return Fit::Part;
+        return Fit::Short;
     };
     let length = usize::from(low.min(high));
     match said.get(40..40 + length) {
         _ if !(4..=64).contains(&length) => Fit::No,
         Some(vendor) => Fit::of(vendor.iter().all(|b| (0x20..0x7f).contains(b))),
-        None => Fit::Part,
+        None => Fit::Short,
     }
 }
 
 /// pcAnywhere's data port: `Please press <Enter>` in its screen codes.
 fn pcanywhere(talk: &Talk<'_>) -> Answer {
     let pattern = b"\0X\x08\0}\x08\r\n\0.\x08";
-    judge(App::PcAnywhere, Fit::Part, starts(talk.answerer.bytes(), pattern))
+    judge(App::PcAnywhere, talk, [Fit::Short, starts(talk.answerer.bytes(), pattern)], &[])
 }
 
 /// pcAnywhere's status port: `NQ` or `ST` asked, `NR` and a name, or `ST` and a status, answered.
 fn pcanywhere_udp(talk: &Talk<'_>) -> Answer {
-    let opener = first(talk.opener, |datagram, wire| {
+    let opener = opening(talk.opener, |datagram, wire| {
         Fit::of(wire == 2 && matches!(datagram, b"NQ" | b"ST"))
     });
-    let answerer = first(talk.answerer, |datagram, wire| match datagram {
+    let answerer = opening(talk.answerer, |datagram, wire| match datagram {
         [b'N', b'R', name @ ..] if wire >= 18 => {
             Fit::of(name.iter().take(16).all(|b| (0x20..0x7f).contains(b)))
         }
@@ -332,9 +334,9 @@ fn pcanywhere_udp(talk: &Talk<'_>) -> Answer {
         _ => Fit::No,
     });
     match (opener, answerer) {
-        (Fit::Yes, Fit::Part) if talk.service_port != 5632 => Answer::More,
-        (Fit::Part, Fit::Yes) if talk.service_port != 5632 => Answer::More,
-        _ => judge(App::PcAnywhere, opener, answerer),
+        (Fit::Good, Fit::Short) if talk.service_port != 5632 => Answer::More,
+        (Fit::Short, Fit::Good) if talk.service_port != 5632 => Answer::More,
+        _ => judge(App::PcAnywhere, talk, [opener, answerer], &[]),
     }
 }
 

@@ -1,8 +1,10 @@
 //! What routers and those who let people in say to each other: BGP, LDP, BFD, RADIUS, TACACS+,
 //! Diameter.
 
-use super::fit::{Fit, be16, be32, first, judge, u8_at};
+use super::fit::{Fit, judge, opening};
+use super::read::u8_at;
 use crate::App;
+use crate::bytes::{be16, be32};
 use crate::talk::{Answer, Said, Talk, Test};
 
 pub(super) const TCP: &[Test] = &[bgp, ldp, tacacs, diameter];
@@ -15,18 +17,18 @@ fn bgp(talk: &Talk<'_>) -> Answer {
             return Fit::No;
         }
         match (be16(bytes, 16), u8_at(bytes, 18)) {
-            (Some(19..=4096), Some(1..=5)) => Fit::Only,
-            (None, _) | (Some(19..=4096), None) => Fit::Part,
+            (Some(19..=4096), Some(1..=5)) => Fit::Alone,
+            (None, _) | (Some(19..=4096), None) => Fit::Short,
             _ => Fit::No,
         }
     };
-    judge(App::Bgp, message(talk.opener.bytes()), message(talk.answerer.bytes()))
+    judge(App::Bgp, talk, [message(talk.opener.bytes()), message(talk.answerer.bytes())], &[])
 }
 
 /// The header of an LDP PDU and its first message (RFC 5036 sections 3.1 and 3.5): version 1,
 /// length, identifier of six bytes, type, length.
 fn ldp_pdu(bytes: &[u8]) -> Fit {
-    let (Some(version), Some(length)) = (be16(bytes, 0), be16(bytes, 2)) else { return Fit::Part };
+    let (Some(version), Some(length)) = (be16(bytes, 0), be16(bytes, 2)) else { return Fit::Short };
     if version != 1 || !(14..=4096).contains(&length) {
         return Fit::No;
     }
@@ -37,21 +39,21 @@ fn ldp_pdu(bytes: &[u8]) -> Fit {
             Fit::of(known && message >= 4 && message + 10 <= length)
         }
         (Some(1..), _, _) => Fit::No,
-        _ => Fit::Part,
+        _ => Fit::Short,
     }
 }
 
 fn ldp(talk: &Talk<'_>) -> Answer {
-    judge(App::Ldp, ldp_pdu(talk.opener.bytes()), ldp_pdu(talk.answerer.bytes()))
+    judge(App::Ldp, talk, [ldp_pdu(talk.opener.bytes()), ldp_pdu(talk.answerer.bytes())], &[])
 }
 
 fn ldp_hello(talk: &Talk<'_>) -> Answer {
     let hello = |bytes: &[u8], wire: usize| {
         let fits = be16(bytes, 2).is_some_and(|length| usize::from(length) + 4 == wire)
             && be16(bytes, 10) == Some(0x100);
-        if fits && ldp_pdu(bytes) == Fit::Yes { Fit::Yes } else { Fit::No }
+        if fits && ldp_pdu(bytes) == Fit::Good { Fit::Good } else { Fit::No }
     };
-    judge(App::Ldp, first(talk.opener, hello), first(talk.answerer, hello))
+    judge(App::Ldp, talk, [opening(talk.opener, hello), opening(talk.answerer, hello)], &[])
 }
 
 /// BFD control packets (RFC 5880 section 4.1), to the length they state; a discriminator that
@@ -66,7 +68,8 @@ fn bfd(talk: &Talk<'_>) -> Answer {
         let known = be32(bytes, 4).is_some_and(|mine| mine != 0);
         Fit::of(head && authentic && known && short(12) && short(16) && short(20))
     };
-    match judge(App::Bfd, first(talk.opener, packet), first(talk.answerer, packet)) {
+    match judge(App::Bfd, talk, [opening(talk.opener, packet), opening(talk.answerer, packet)], &[])
+    {
         Answer::Sure(app) => {
             let at = |said: Said<'_>, at| said.first().and_then(|(bytes, _)| be32(bytes, at));
             let (ours, theirs) = (at(talk.opener, 4), at(talk.answerer, 8));
@@ -86,14 +89,15 @@ fn radius(talk: &Talk<'_>) -> Answer {
             && (20..=4096).contains(&wire);
         Fit::of(head && is_attributes(bytes.get(20..).unwrap_or_default(), bytes.len() < wire))
     };
-    let opener = first(talk.opener, |bytes, wire| match packet(bytes, wire, &[1, 4, 12, 40, 43]) {
-        Fit::Yes if wire == 20 && bytes[0] != 12 => Fit::No,
-        fit => fit,
-    });
+    let opener =
+        opening(talk.opener, |bytes, wire| match packet(bytes, wire, &[1, 4, 12, 40, 43]) {
+            Fit::Good if wire == 20 && bytes[0] != 12 => Fit::No,
+            fit => fit,
+        });
     let answers = [2, 3, 5, 11, 41, 42, 44, 45];
-    let answerer = first(talk.answerer, |bytes, wire| packet(bytes, wire, &answers));
+    let answerer = opening(talk.answerer, |bytes, wire| packet(bytes, wire, &answers));
     let id = |said: Said<'_>| said.first().and_then(|(bytes, _)| u8_at(bytes, 1));
-    match judge(App::Radius, opener, answerer) {
+    match judge(App::Radius, talk, [opener, answerer], &[]) {
         Answer::Sure(_) if id(talk.opener) != id(talk.answerer) => Answer::No,
         // a rejection without attributes is only a code and a length
         Answer::Likely(_) if talk.opener.is_empty() && id(talk.answerer).is_some() => {
@@ -133,13 +137,13 @@ fn tacacs(talk: &Talk<'_>) -> Answer {
             _ => true,
         };
         match bytes.iter().take(12).enumerate().all(fits) {
-            true if bytes.len() < 12 => Fit::Part,
+            true if bytes.len() < 12 => Fit::Short,
             true => Fit::of(be32(bytes, 8).is_some_and(|length| (5..=4096).contains(&length))),
             false => Fit::No,
         }
     };
     let (opener, answerer) = (talk.opener.bytes(), talk.answerer.bytes());
-    match judge(App::Tacacs, packet(opener, 1), packet(answerer, 2)) {
+    match judge(App::Tacacs, talk, [packet(opener, 1), packet(answerer, 2)], &[]) {
         Answer::Sure(_) if opener[4..8] != answerer[4..8] => Answer::No,
         answer => answer,
     }
@@ -162,7 +166,7 @@ fn diameter(talk: &Talk<'_>) -> Answer {
         let (Some(head), Some(command), Some(avp), Some(avp_length)) =
             (be32(bytes, 0), be32(bytes, 4), be32(bytes, 20), be32(bytes, 24))
         else {
-            return Fit::Part;
+            return Fit::Short;
         };
         let (length, avp_length) = (head & 0x00ff_ffff, avp_length & 0x00ff_ffff);
         // base protocol and common applications (IANA "AAA Parameters")
@@ -170,7 +174,7 @@ fn diameter(talk: &Talk<'_>) -> Answer {
         Fit::of(known && length >= 28 && avp < 1 << 16 && (8..=length - 20).contains(&avp_length))
     };
     let (opener, answerer) = (talk.opener.bytes(), talk.answerer.bytes());
-    match judge(App::Diameter, message(opener, true), message(answerer, false)) {
+    match judge(App::Diameter, talk, [message(opener, true), message(answerer, false)], &[]) {
         Answer::Sure(_) if opener[12..20] != answerer[12..20] => Answer::No,
         answer => answer,
     }

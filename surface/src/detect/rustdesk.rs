@@ -1,6 +1,6 @@
 //! RustDesk's own servers, and its discovery in the local network.
 
-use super::fit::{Fit, first, judge};
+use super::fit::{Fit, judge, opening};
 use crate::App;
 use crate::talk::{Answer, Talk, Test};
 
@@ -23,7 +23,7 @@ use rendezvous::*;
 
 /// RustDesk's registration over UDP.
 fn rustdesk_udp(talk: &Talk<'_>) -> Answer {
-    let opener = first(talk.opener, |datagram, wire| {
+    let opener = opening(talk.opener, |datagram, wire| {
         let fits = datagram.len() == wire
             && match message(datagram) {
                 Some((REGISTER_PEER, fields)) => has_id(fields),
@@ -36,7 +36,7 @@ fn rustdesk_udp(talk: &Talk<'_>) -> Answer {
             };
         Fit::of(fits)
     });
-    let answerer = first(talk.answerer, |datagram, wire| {
+    let answerer = opening(talk.answerer, |datagram, wire| {
         let fits = datagram.len() == wire
             && match message(datagram) {
                 Some((REGISTER_PEER_RESPONSE, fields)) => matches!(fields, [] | [0x10, 0 | 1]),
@@ -48,8 +48,8 @@ fn rustdesk_udp(talk: &Talk<'_>) -> Answer {
     });
     match (opener, answerer) {
         // four bytes alone are anything
-        (Fit::Part, Fit::Yes) => Answer::More,
-        _ => judge(App::RustDesk, opener, answerer),
+        (Fit::Short, Fit::Good) => Answer::More,
+        _ => judge(App::RustDesk, talk, [opener, answerer], &[]),
     }
 }
 
@@ -57,7 +57,7 @@ fn rustdesk_udp(talk: &Talk<'_>) -> Answer {
 /// asks for a peer or a relay, or the server offers its signed key.
 fn rustdesk(talk: &Talk<'_>) -> Answer {
     let opener = match framed(talk.opener.bytes()) {
-        Framed::Part => Fit::Part,
+        Framed::Part => Fit::Short,
         Framed::Not => Fit::No,
         Framed::Frame(frame) => Fit::of(match message(frame) {
             Some((PUNCH_HOLE_REQUEST | REQUEST_RELAY, fields)) => has_id(fields),
@@ -68,15 +68,15 @@ fn rustdesk(talk: &Talk<'_>) -> Answer {
     };
     let answerer = match framed(talk.answerer.bytes()) {
         // a relay hands on what the other peer says
-        _ if opener == Fit::Yes => Fit::Part,
-        Framed::Part => Fit::Part,
+        _ if opener == Fit::Good => Fit::Short,
+        Framed::Part => Fit::Short,
         Framed::Not => Fit::No,
         Framed::Frame(frame) => Fit::of(match message(frame) {
             Some((KEY_EXCHANGE, fields)) => field(fields, 1).is_some_and(|key| key.len() == 96),
             _ => false,
         }),
     };
-    judge(App::RustDesk, opener, answerer)
+    judge(App::RustDesk, talk, [opener, answerer], &[])
 }
 
 enum Framed<'a> {

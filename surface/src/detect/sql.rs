@@ -1,7 +1,8 @@
 //! Databases that speak SQL: SQL Server's TDS (MS-TDS) and browser (MC-SQLR), Firebird, MySQL,
 //! PostgreSQL, Oracle, and 4D by its port.
 
-use super::ends::{Fit, Parsed, Reader, Stop, contains, first, is_text, judge, need, stream};
+use super::fit::{Fit, first, judge, stream};
+use super::read::{Parsed, Reader, Stop, has, is_text, need};
 use crate::App;
 use crate::talk::{Answer, Talk, Test};
 
@@ -381,8 +382,7 @@ fn four_d(talk: &Talk<'_>) -> Answer {
         return Answer::No;
     }
     let head = asks.get(..asks.len().min(32)).unwrap_or_default();
-    if is_text(head) && head.len() == 32 || matches!(head, [22, 3, ..]) || contains(head, b"HTTP/")
-    {
+    if is_text(head) && head.len() == 32 || matches!(head, [22, 3, ..]) || has(head, b"HTTP/") {
         return Answer::No;
     }
     match (talk.last, asks.is_empty() || tells.is_empty()) {

@@ -1,6 +1,7 @@
 //! Stores without SQL: MongoDB, Redis, Cassandra and memcached.
 
-use super::ends::{Fit, Parsed, Reader, Stop, first, is_text, judge, need, stream};
+use super::fit::{Fit, first, judge, stream};
+use super::read::{Parsed, Reader, Stop, is_text, need};
 use crate::App;
 use crate::talk::{Answer, Talk, Test};
 

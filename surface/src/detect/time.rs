@@ -1,6 +1,7 @@
 //! NTP (RFC 5905), with its control messages (RFC 9327) and the private ones of `ntpd`.
 
-use super::ends::{Fit, Parsed, Reader, first, judge, need};
+use super::fit::{Fit, first, judge};
+use super::read::{Parsed, Reader, need};
 use crate::App;
 use crate::talk::{Answer, Said, Talk, Test};
 

@@ -1,7 +1,9 @@
 //! Telephones and pictures: SIP, RTSP, MGCP, RTMP, Skinny, STUN, RTP and RTCP.
 
-use super::fit::{Fit, be16, be32, find, first, judge, le32, line, starts};
+use super::fit::{Fit, judge, opening, starts};
+use super::read::{find, line};
 use crate::App;
+use crate::bytes::{be16, be32, le32};
 use crate::talk::{Answer, Said, Talk, Test};
 
 pub(super) const TCP: &[Test] = &[sip_tcp, rtsp, stun_tcp, rtmp, skinny];
@@ -12,27 +14,27 @@ pub(super) const UDP: &[Test] = &[stun, sip, mgcp, rtcp, rtp];
 fn http_like(bytes: &[u8], version: &[u8], methods: &[&[u8]]) -> Fit {
     let status = starts(bytes, version);
     match status {
-        Fit::Yes => {
+        Fit::Good => {
             let (text, ended) = line(&bytes[..bytes.len().min(1024)]);
             return match text.get(version.len()..) {
-                Some([b'.', _, b' ', b'1'..=b'6', b'0'..=b'9', b'0'..=b'9', ..]) => Fit::Only,
-                Some(rest) if rest.len() < 6 && !ended => Fit::Part,
+                Some([b'.', _, b' ', b'1'..=b'6', b'0'..=b'9', b'0'..=b'9', ..]) => Fit::Alone,
+                Some(rest) if rest.len() < 6 && !ended => Fit::Short,
                 _ => Fit::No,
             };
         }
-        Fit::Part if !bytes.is_empty() => return Fit::Part,
+        Fit::Short if !bytes.is_empty() => return Fit::Short,
         _ => {}
     }
     let fits = methods.iter().map(|method| starts(bytes, method)).filter(|&fit| fit != Fit::No);
-    match fits.max_by_key(|&fit| fit == Fit::Yes) {
+    match fits.max_by_key(|&fit| fit == Fit::Good) {
         None => Fit::No,
-        Some(Fit::Yes) => {
+        Some(Fit::Good) => {
             let (text, ended) = line(&bytes[..bytes.len().min(1024)]);
             let last = text.rsplit(|&b| b == b' ').next().unwrap_or_default();
             match ended {
-                true if last.starts_with(version) => Fit::Only,
+                true if last.starts_with(version) => Fit::Alone,
                 true => Fit::No,
-                false if text.len() < 1024 => Fit::Part,
+                false if text.len() < 1024 => Fit::Short,
                 false => Fit::No,
             }
         }
@@ -65,19 +67,19 @@ fn sip(talk: &Talk<'_>) -> Answer {
             *wire > 8 && bytes.iter().any(|b| !matches!(b, b'\r' | b'\n' | b'\0'))
         });
         match datagrams.next() {
-            None => Fit::Part,
+            None => Fit::Short,
             Some((bytes, _)) => match http_like(bytes, b"SIP/2", SIP_METHODS) {
-                Fit::Part => Fit::No,
+                Fit::Short => Fit::No,
                 fit => fit,
             },
         }
     };
-    judge(App::Sip, end(talk.opener), end(talk.answerer))
+    judge(App::Sip, talk, [end(talk.opener), end(talk.answerer)], &[])
 }
 
 fn sip_tcp(talk: &Talk<'_>) -> Answer {
     let end = |said: Said<'_>| http_like(said.bytes(), b"SIP/2", SIP_METHODS);
-    judge(App::Sip, end(talk.opener), end(talk.answerer))
+    judge(App::Sip, talk, [end(talk.opener), end(talk.answerer)], &[])
 }
 
 /// RTSP (RFC 2326 section 6, RFC 7826).
@@ -102,7 +104,7 @@ fn rtsp(talk: &Talk<'_>) -> Answer {
         Fit::No => http_like(talk.answerer.bytes(), b"RTSP/2", METHODS),
         fit => fit,
     };
-    judge(App::Rtsp, opener, answerer)
+    judge(App::Rtsp, talk, [opener, answerer], &[])
 }
 
 /// MGCP (RFC 3435 section 3.2): verb, transaction, endpoint, `MGCP 1.0`; code and transaction in
@@ -115,15 +117,15 @@ fn mgcp(talk: &Talk<'_>) -> Answer {
         let verb = text.get(..4).is_some_and(|verb| VERBS.contains(&verb));
         verb && text.get(4) == Some(&b' ') && find(text, b" MGCP ").is_some()
     };
-    let opener = first(talk.opener, |bytes, _| if command(bytes) { Fit::Only } else { Fit::No });
-    let answerer = first(talk.answerer, |bytes, _| {
+    let opener = opening(talk.opener, |bytes, _| if command(bytes) { Fit::Alone } else { Fit::No });
+    let answerer = opening(talk.answerer, |bytes, _| {
         let code = bytes.iter().take(3).all(u8::is_ascii_digit) && bytes.get(3) == Some(&b' ');
         Fit::of(code && bytes.get(4).is_some_and(u8::is_ascii_digit) || command(bytes))
     });
     match (opener, answerer) {
         // numbers alone are anything
-        (Fit::Part, Fit::Yes) => Answer::More,
-        _ => judge(App::Mgcp, opener, answerer),
+        (Fit::Short, Fit::Good) => Answer::More,
+        _ => judge(App::Mgcp, talk, [opener, answerer], &[]),
     }
 }
 
@@ -209,16 +211,17 @@ const STUN_HEADER: usize = 20;
 /// A STUN message that fills its datagram; without the cookie (RFC 3489) its attributes must be
 /// known, or its transaction come back.
 fn stun(talk: &Talk<'_>) -> Answer {
-    let (opener, answerer) = (first(talk.opener, stun_message), first(talk.answerer, stun_message));
+    let (opener, answerer) =
+        (opening(talk.opener, stun_message), opening(talk.answerer, stun_message));
     let [asked, told] = [talk.opener, talk.answerer].map(|said| said.first().map(|d| d.0));
     match (opener, answerer) {
-        (Fit::Part | Fit::Yes, Fit::Part | Fit::Yes)
+        (Fit::Short | Fit::Good, Fit::Short | Fit::Good)
             if let (Some(asked), Some(told)) = (asked, told) =>
         {
             let same = asked.get(4..STUN_HEADER) == told.get(4..STUN_HEADER);
             if same { Answer::Sure(App::Stun) } else { Answer::No }
         }
-        _ => judge(App::Stun, opener, answerer),
+        _ => judge(App::Stun, talk, [opener, answerer], &[]),
     }
 }
 
@@ -231,7 +234,7 @@ fn stun_message(bytes: &[u8], wire: usize) -> Fit {
         return Fit::No;
     }
     if cookie == STUN_COOKIE {
-        return Fit::Only;
+        return Fit::Alone;
     }
     // binding and shared secret: request, answer, error
     if !matches!(kind, 1 | 2 | 0x101 | 0x102 | 0x111 | 0x112) {
@@ -242,10 +245,10 @@ fn stun_message(bytes: &[u8], wire: usize) -> Fit {
         let is_known = matches!(kind, 1..=0x0b | 0x20 | 0x8000..=0x8100);
         match rest.get(4 + usize::from(length).next_multiple_of(4)..) {
             Some(next) if is_known => rest = next,
-            _ => return Fit::Part,
+            _ => return Fit::Short,
         }
     }
-    if rest.is_empty() { Fit::Yes } else { Fit::Part }
+    if rest.is_empty() { Fit::Good } else { Fit::Short }
 }
 
 /// STUN over TCP (RFC 8489 section 6.2.2), perhaps behind a length (RFC 4571): always with the
@@ -253,9 +256,9 @@ fn stun_message(bytes: &[u8], wire: usize) -> Fit {
 fn stun_tcp(talk: &Talk<'_>) -> Answer {
     let message = |bytes: &[u8]| match (be16(bytes, 0), be32(bytes, 4)) {
         (Some(kind), _) if kind >> 14 != 0 => Fit::No,
-        (_, Some(STUN_COOKIE)) => Fit::Only,
+        (_, Some(STUN_COOKIE)) => Fit::Alone,
         (_, Some(_)) => Fit::No,
-        _ => Fit::Part,
+        _ => Fit::Short,
     };
     let end = |said: Said<'_>| {
         let bytes = said.bytes();
@@ -266,15 +269,15 @@ fn stun_tcp(talk: &Talk<'_>) -> Answer {
                 message(&bytes[2..])
             }
             (_, Some(_)) => Fit::No,
-            _ => Fit::Part,
+            _ => Fit::Short,
         };
         match (message(bytes), framed) {
             (Fit::No, fit) | (fit, Fit::No) => fit,
-            (Fit::Only, _) | (_, Fit::Only) => Fit::Only,
-            _ => Fit::Part,
+            (Fit::Alone, _) | (_, Fit::Alone) => Fit::Alone,
+            _ => Fit::Short,
         }
     };
-    judge(App::Stun, end(talk.opener), end(talk.answerer))
+    judge(App::Stun, talk, [end(talk.opener), end(talk.answerer)], &[])
 }
 
 /// RTCP (RFC 3550 section 6.4): a report whose length is that of its blocks. What follows may be
@@ -288,7 +291,7 @@ fn rtcp(talk: &Talk<'_>) -> Answer {
         let source = be32(bytes, 4).is_some_and(|source| source != 0);
         Fit::of(length == fixed + blocks && length <= wire && source)
     };
-    judge(App::Rtcp, first(talk.opener, report), first(talk.answerer, report))
+    judge(App::Rtcp, talk, [opening(talk.opener, report), opening(talk.answerer, report)], &[])
 }
 
 /// RTP (RFC 3550 section 5.1): version 2, and from one packet to the next of an end the same

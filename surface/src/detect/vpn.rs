@@ -1,7 +1,9 @@
 //! Virtual private networks by their first packets.
 
-use super::fit::{Fit, be16, be32, find, first, judge, le32, line, starts, u8_at};
+use super::fit::{Fit, judge, opening, starts};
+use super::read::{find, line, u8_at};
 use crate::App;
+use crate::bytes::{be16, be32, le32};
 use crate::talk::{Answer, Said, Talk, Test};
 
 pub(super) const TCP: &[Test] = &[pptp, openvpn_tcp, ike_tcp, tinc];
@@ -112,7 +114,7 @@ fn ike(talk: &Talk<'_>) -> Answer {
     let end = |said: Said<'_>| {
         // a keep-alive of NAT traversal says nothing
         let mut datagrams = said.datagrams().filter(|&(bytes, _)| bytes != [0xff]);
-        datagrams.next().map_or(Fit::Part, |(bytes, wire)| {
+        datagrams.next().map_or(Fit::Short, |(bytes, wire)| {
             isakmp(bytes, wire).map_or(Fit::No, |(bytes, wire)| ike_header(bytes, wire))
         })
     };
@@ -123,16 +125,20 @@ fn ike(talk: &Talk<'_>) -> Answer {
     {
         // payloads and flags may be new: the index that comes back is enough
         let same = asked == answered;
-        return if same { Answer::Sure(App::Ike) } else { judge(App::Ike, opener, Fit::Part) };
+        return if same {
+            Answer::Sure(App::Ike)
+        } else {
+            judge(App::Ike, talk, [opener, Fit::Short], &[])
+        };
     }
-    judge(App::Ike, opener, answerer)
+    judge(App::Ike, talk, [opener, answerer], &[])
 }
 
 /// IKE over TCP: the opener says so first (RFC 9329 section 4).
 fn ike_tcp(talk: &Talk<'_>) -> Answer {
     match starts(talk.opener.bytes(), b"IKETCP") {
-        Fit::Yes => Answer::Sure(App::Ike),
-        Fit::Part => Answer::More,
+        Fit::Good => Answer::Sure(App::Ike),
+        Fit::Short => Answer::More,
         _ => Answer::No,
     }
 }
@@ -143,7 +149,7 @@ fn spi(said: Said<'_>) -> Option<&[u8]> {
     isakmp(bytes, wire)?.0.get(..8)
 }
 
-/// A header whose length is the datagram's; payload and flags known, or [`Fit::Part`].
+/// A header whose length is the datagram's; payload and flags known, or [`Fit::Short`].
 fn ike_header(bytes: &[u8], wire: usize) -> Fit {
     let Some(header) = bytes.first_chunk::<28>() else { return Fit::No };
     let (next, version, exchange, flags) = (header[16], header[17] >> 4, header[18], header[19]);
@@ -156,7 +162,7 @@ fn ike_header(bytes: &[u8], wire: usize) -> Fit {
         (2, 34..=38 | 43) => flags & 0xc7 == 0 && (next == 0 || (33..=54).contains(&next)),
         _ => return Fit::No,
     };
-    if known { Fit::Yes } else { Fit::Part }
+    if known { Fit::Good } else { Fit::Short }
 }
 
 /// ESP in UDP (RFC 3948 section 2.1): nothing but an index and a number that counts up, so the port
@@ -178,12 +184,12 @@ fn esp(talk: &Talk<'_>) -> Answer {
                 _ => last = Some((spi, number)),
             }
         }
-        if last.is_some() { Fit::Yes } else { Fit::Part }
+        if last.is_some() { Fit::Good } else { Fit::Short }
     };
     if talk.service_port != NAT_T_PORT && talk.opener_port != NAT_T_PORT {
         return Answer::No;
     }
-    match judge(App::Esp, end(talk.opener), end(talk.answerer)) {
+    match judge(App::Esp, talk, [end(talk.opener), end(talk.answerer)], &[]) {
         Answer::Sure(app) => Answer::Likely(app),
         answer => answer,
     }
@@ -196,18 +202,18 @@ fn l2tp(talk: &Talk<'_>) -> Answer {
         let mut passed = false;
         for (bytes, wire) in said.datagrams() {
             match l2tp_message(bytes, wire) {
-                Some(Fit::Part) => passed = true,
+                Some(Fit::Short) => passed = true,
                 Some(fit) => return fit,
                 None => return Fit::No,
             }
         }
         // data that is nothing but a version
-        if passed && talk.last { Fit::No } else { Fit::Part }
+        if passed && talk.last { Fit::No } else { Fit::Short }
     };
-    judge(App::L2tp, end(talk.opener), end(talk.answerer))
+    judge(App::L2tp, talk, [end(talk.opener), end(talk.answerer)], &[])
 }
 
-/// A control message, or data in PPP; [`Fit::Part`] is what says too little alone.
+/// A control message, or data in PPP; [`Fit::Short`] is what says too little alone.
 fn l2tp_message(bytes: &[u8], wire: usize) -> Option<Fit> {
     let (&first, &version) = (bytes.first()?, bytes.get(1)?);
     if first & 0x80 == 0 {
@@ -223,15 +229,15 @@ fn l2tp_message(bytes: &[u8], wire: usize) -> Option<Fit> {
                 | [0xff, 3, 0xc2, 0x23, ..]
         );
         let known = first & 0x34 == 0 && version == 2;
-        return known.then_some(if framed { Fit::Yes } else { Fit::Part });
+        return known.then_some(if framed { Fit::Good } else { Fit::Short });
     }
     if !matches!((first, version), (0xc8, 2 | 3)) || usize::from(be16(bytes, 2)?) != wire {
         return None;
     }
     match bytes.get(12..)? {
         // an acknowledgement without a message
-        [] if wire == 12 => Some(Fit::Part),
-        [0 | 0x80, 8, 0, 0, 0, 0, 0, 1..=20, ..] => Some(Fit::Yes),
+        [] if wire == 12 => Some(Fit::Short),
+        [0 | 0x80, 8, 0, 0, 0, 0, 0, 1..=20, ..] => Some(Fit::Good),
         _ => None,
     }
 }
@@ -246,16 +252,18 @@ const fn bytes_before(bits: u8) -> usize {
 /// PPTP control messages (RFC 2637 section 2): length, type 1, magic cookie, the message's type.
 fn pptp(talk: &Talk<'_>) -> Answer {
     let control = |bytes: &[u8]| {
-        let Some(length) = be16(bytes, 0) else { return Fit::Part };
+        let Some(length) = be16(bytes, 0) else { return Fit::Short };
         if !(12..=512).contains(&length) {
             return Fit::No;
         }
         match starts(&bytes[2..], &[0, 1, 0x1a, 0x2b, 0x3c, 0x4d, 0]) {
-            Fit::Yes => u8_at(bytes, 9).map_or(Fit::Part, |kind| Fit::of((1..=15).contains(&kind))),
+            Fit::Good => {
+                u8_at(bytes, 9).map_or(Fit::Short, |kind| Fit::of((1..=15).contains(&kind)))
+            }
             fit => fit,
         }
     };
-    judge(App::Pptp, control(talk.opener.bytes()), control(talk.answerer.bytes()))
+    judge(App::Pptp, talk, [control(talk.opener.bytes()), control(talk.answerer.bytes())], &[])
 }
 
 /// Opcodes of OpenVPN's first packets with key 0, in the upper five bits (OpenVPN wire protocol,
@@ -272,11 +280,11 @@ const OPENVPN_HEADER: usize = 9;
 /// OpenVPN over UDP.
 fn openvpn(talk: &Talk<'_>) -> Answer {
     let resets = [reset(talk.opener.first(), false), reset(talk.answerer.first(), true)];
-    match by_resets(resets, talk.opener.first(), talk.answerer.first()) {
+    match by_resets(talk, resets, talk.opener.first(), talk.answerer.first()) {
         Answer::No if talk.service_port == OPENVPN_PORT => {
             match (data_counts_up(talk.opener), data_counts_up(talk.answerer)) {
                 (Fit::No, _) | (_, Fit::No) => Answer::No,
-                (Fit::Part, Fit::Part) => Answer::More,
+                (Fit::Short, Fit::Short) => Answer::More,
                 _ => Answer::Likely(App::OpenVpn),
             }
         }
@@ -287,14 +295,14 @@ fn openvpn(talk: &Talk<'_>) -> Answer {
 /// OpenVPN over TCP: a length (u16) in front of each packet.
 fn openvpn_tcp(talk: &Talk<'_>) -> Answer {
     let (opener, answerer) = (framed(talk.opener, false), framed(talk.answerer, true));
-    by_resets([opener.0, answerer.0], opener.1, answerer.1)
+    by_resets(talk, [opener.0, answerer.0], opener.1, answerer.1)
 }
 
 /// The first packet of a stream, and how it fits.
 fn framed(said: Said<'_>, server: bool) -> (Fit, Packet<'_>) {
     let bytes = said.bytes();
     let (Some(length), Some(&opcode)) = (be16(bytes, 0), bytes.get(2)) else {
-        return (Fit::Part, None);
+        return (Fit::Short, None);
     };
     let length = usize::from(length);
     let known = if server { opcode == SERVER_RESET } else { CLIENT_RESETS.contains(&opcode) };
@@ -303,7 +311,7 @@ fn framed(said: Said<'_>, server: bool) -> (Fit, Packet<'_>) {
     }
     match bytes.get(2..2 + length).map(|packet| (packet, length)) {
         Some(packet) => (reset(Some(packet), server), Some(packet)),
-        None => (Fit::Part, None),
+        None => (Fit::Short, None),
     }
 }
 
@@ -311,7 +319,7 @@ type Packet<'a> = Option<(&'a [u8], usize)>;
 
 /// Both ends' resets. An authentication of unusual length is known by the answer, which names the
 /// opener's session.
-fn by_resets(fits: [Fit; 2], opener: Packet<'_>, answerer: Packet<'_>) -> Answer {
+fn by_resets(talk: &Talk<'_>, fits: [Fit; 2], opener: Packet<'_>, answerer: Packet<'_>) -> Answer {
     if let (Some((opener, _)), Some((answerer, _))) = (opener, answerer)
         && opener.first().is_some_and(|opcode| CLIENT_RESETS.contains(opcode))
         && answerer.first() == Some(&SERVER_RESET)
@@ -320,12 +328,12 @@ fn by_resets(fits: [Fit; 2], opener: Packet<'_>, answerer: Packet<'_>) -> Answer
     {
         return Answer::Sure(App::OpenVpn);
     }
-    judge(App::OpenVpn, fits[0], fits[1])
+    judge(App::OpenVpn, talk, fits, &[])
 }
 
 /// A reset in the clear, with an HMAC (`tls-auth`), or encrypted (`tls-crypt`).
 fn reset(packet: Packet<'_>, server: bool) -> Fit {
-    let Some((bytes, wire)) = packet else { return Fit::Part };
+    let Some((bytes, wire)) = packet else { return Fit::Short };
     let Some((&opcode, rest)) = bytes.split_first() else { return Fit::No };
     let known = if server { opcode == SERVER_RESET } else { CLIENT_RESETS.contains(&opcode) };
     if !known || rest.get(..8).is_none_or(|session| session == [0; 8]) {
@@ -349,7 +357,7 @@ fn reset(packet: Packet<'_>, server: bool) -> Fit {
     for hmac in [16, 20, 28, 32, 48, 64] {
         let at = OPENVPN_HEADER + hmac;
         if wire == at + 8 + tail && is_replay_id(at) && bytes.get(at + 8..).is_some_and(is_tail) {
-            return Fit::Yes;
+            return Fit::Good;
         }
     }
     let crypt = OPENVPN_HEADER + 8 + 32 + tail;
@@ -360,7 +368,7 @@ fn reset(packet: Packet<'_>, server: bool) -> Fit {
 /// Two data packets of one peer, the second's number a little higher.
 fn data_counts_up(said: Said<'_>) -> Fit {
     let mut last: Option<(u32, u32)> = None;
-    let mut fit = Fit::Part;
+    let mut fit = Fit::Short;
     for (bytes, _) in said.datagrams() {
         let (Some(head), Some(number)) = (be32(bytes, 0), be32(bytes, 4)) else { return Fit::No };
         if head >> 27 != u32::from(DATA_V2) {
@@ -370,7 +378,7 @@ fn data_counts_up(said: Said<'_>) -> Fit {
             if before != head || number.wrapping_sub(from) > 4096 {
                 return Fit::No;
             }
-            fit = Fit::Yes;
+            fit = Fit::Good;
         }
         last = Some((head, number));
     }
@@ -410,15 +418,15 @@ fn is_hello(bytes: &[u8]) -> bool {
 /// SoftEther's NAT traversal: one byte asks, `IP=...,PORT=...` answers.
 fn softether(talk: &Talk<'_>) -> Answer {
     let opener =
-        first(talk.opener, |bytes, wire| Fit::of(wire == 1 && matches!(bytes, b"A" | b"B")));
-    let answerer = first(talk.answerer, |bytes, _| {
+        opening(talk.opener, |bytes, wire| Fit::of(wire == 1 && matches!(bytes, b"A" | b"B")));
+    let answerer = opening(talk.answerer, |bytes, _| {
         let Some(text) = bytes.strip_prefix(b"IP=") else { return Fit::No };
         Fit::of(find(&text[..text.len().min(64)], b",PORT=").is_some())
     });
     match (opener, answerer) {
         // one byte alone is anything
-        (Fit::Yes, Fit::Part) => Answer::More,
-        _ => judge(App::SoftEther, opener, answerer),
+        (Fit::Good, Fit::Short) => Answer::More,
+        _ => judge(App::SoftEther, talk, [opener, answerer], &[]),
     }
 }
 
@@ -426,7 +434,7 @@ fn softether(talk: &Talk<'_>) -> Answer {
 /// 9.2.1).
 fn tinc(talk: &Talk<'_>) -> Answer {
     let id = |bytes: &[u8]| match starts(bytes, b"0 ") {
-        Fit::Yes => {
+        Fit::Good => {
             let (text, ended) = line(&bytes[..bytes.len().min(280)]);
             let mut words = text.split(|&b| b == b' ').skip(1);
             let is_name =
@@ -436,13 +444,13 @@ fn tinc(talk: &Talk<'_>) -> Answer {
                 (true, Some(version), None) if ended => {
                     Fit::of(!name.is_empty() && (version == b"17" || version.starts_with(b"17.")))
                 }
-                (true, _, None) if !ended && text.len() < 279 => Fit::Part,
+                (true, _, None) if !ended && text.len() < 279 => Fit::Short,
                 _ => Fit::No,
             }
         }
         fit => fit,
     };
-    judge(App::Tinc, id(talk.opener.bytes()), id(talk.answerer.bytes()))
+    judge(App::Tinc, talk, [id(talk.opener.bytes()), id(talk.answerer.bytes())], &[])
 }
 
 #[cfg(test)]

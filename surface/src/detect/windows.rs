@@ -2,7 +2,8 @@
 //! section 4.3) and straight on TCP (MS-SMB2 section 2.1), and DCE/RPC (C706, MS-RPCE).
 
 use super::dns::netbios_name;
-use super::ends::{Fit, Parsed, Reader, Stop, first, judge, need, stream};
+use super::fit::{Fit, first, judge, stream};
+use super::read::{Parsed, Reader, Stop, need};
 use crate::App;
 use crate::talk::{Answer, Said, Talk, Test};
 

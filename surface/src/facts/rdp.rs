@@ -3,7 +3,7 @@
 use memchr::memmem;
 
 use super::keyed::{KeyedName, NameKey};
-use crate::detect::fit::{be16, le16, le32};
+use crate::bytes::{be16, le16, le32};
 use crate::talk::{Said, Talk};
 use crate::tls::{self, TlsFacts};
 
