@@ -306,3 +306,80 @@ fn the_practice_s_day_has_what_was_planted_and_nothing_else_at_high() {
     expected.extend(["succeeded"; 2]);
     assert_eq!(outcomes, expected);
 }
+
+/// Keyed hashes of network cards and users in an output.
+fn hashes(objects: &[Value]) -> Vec<String> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let cards = of(objects, "framewalk.host/1").into_iter().flat_map(|host| {
+        let cards = host["cards"].as_array().unwrap();
+        cards.iter().filter_map(|card| text(&card["id"])).collect::<Vec<_>>()
+    });
+    let cookies = of(objects, "framewalk.flow/1");
+    cards.chain(cookies.into_iter().filter_map(|flow| text(&flow["rdp"]["cookie"]))).collect()
+}
+
+#[test]
+#[cfg(unix)]
+fn a_site_s_key_makes_runs_compare() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut wire = practice();
+    // who has an address, by ARP
+    let mut arp = vec![0xff; 6];
+    arp.extend([2, 0, 0, 0, 0, 9, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 9]);
+    arp.extend([192, 168, 1, 20, 0, 0, 0, 0, 0, 0, 192, 168, 1, 1]);
+    wire.frames.push(arp);
+    let file = wire.write("surface-key.pcap");
+    let file = file.to_str().unwrap();
+    let key = Path::new(env!("CARGO_TARGET_TMPDIR")).join("site.key");
+    let _ = fs::remove_file(&key);
+    let with = |key: &Path| framewalk(&[file, "--json", "--site-key", key.to_str().unwrap()]);
+    let first = with(&key);
+    assert!(String::from_utf8_lossy(&first.stderr).contains("a new key is in"));
+    let first = hashes(&objects(&first));
+    assert_eq!(first.len(), 2, "a card and a user: {first:?}");
+    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_to_string(&key).unwrap().trim().len(), 64);
+    assert_eq!(hashes(&objects(&with(&key))), first);
+    // a key of each run's own
+    let own = || hashes(&objects(&framewalk(&[file, "--json"])));
+    let (one, two) = (own(), own());
+    assert!(one[0] != two[0] && one[1] != two[1] && one[0] != first[0], "{one:?} {two:?}");
+    let refused = |say: &str| {
+        let output = with(&key);
+        assert!(!output.status.success() && output.stdout.is_empty());
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains(say) && error.contains("site.key"), "{error}");
+    };
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
+    refused("others can read it");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&key, "00".repeat(31)).unwrap();
+    refused("64");
+}
+
+#[test]
+fn findings_name_the_capture_by_its_hash() {
+    use sha2::{Digest, Sha256};
+    let file = practice().write("surface-hash.pcap");
+    let bytes = fs::read(&file).unwrap();
+    let sha256: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+    let letter = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hash.md");
+    let (path, letter) = (file.to_str().unwrap(), letter.to_str().unwrap());
+    let told = objects(&framewalk(&[path, "--json", "--letter", letter]));
+    let findings = of(&told, "framewalk.finding/1");
+    assert!(!findings.is_empty());
+    assert!(findings.iter().all(|finding| finding["capture_sha256"] == sha256.as_str()));
+    let capture = &of(&told, "framewalk.surface/1")[0]["capture"];
+    assert_eq!((&capture["sha256"], &capture["bytes"]), (&sha256.into(), &bytes.len().into()));
+    assert!(fs::read_to_string(letter).unwrap().contains(capture["sha256"].as_str().unwrap()));
+    // read once
+    let output = Command::new(env!("CARGO_BIN_EXE_framewalk"))
+        .args(["surface", "-", "--json"])
+        .stdin(fs::File::open(&file).unwrap())
+        .output()
+        .unwrap();
+    let told = objects(&output);
+    assert!(of(&told, "framewalk.finding/1").iter().all(|f| f["capture_sha256"].is_null()));
+    let capture = &of(&told, "framewalk.surface/1")[0]["capture"];
+    assert!(capture["sha256"].is_null() && capture["note"].is_string(), "{capture}");
+}

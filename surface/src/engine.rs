@@ -88,6 +88,7 @@ struct Waiting<'a> {
 impl Analyzer {
     /// Nothing seen yet.
     pub fn new(limits: Limits) -> Self {
+        let key = NameKey::random();
         Self {
             limits,
             counts: Counts::default(),
@@ -97,15 +98,17 @@ impl Analyzer {
             inspected: 0,
             spares: Spares::default(),
             ended: Vec::new(),
-            site: Site::default(),
-            key: NameKey::random(),
+            site: Site::new(key),
+            key,
         }
     }
 
-    /// Names are hashed with this key, so that they can be compared over analyses.
+    /// Names and network cards are hashed with this key, so that they can be compared over analyses.
     #[must_use]
-    pub fn with_name_key(self, key: NameKey) -> Self {
-        Self { key, ..self }
+    pub fn with_name_key(mut self, key: NameKey) -> Self {
+        self.key = key;
+        self.site.set_key(key);
+        self
     }
 
     /// What was counted so far.

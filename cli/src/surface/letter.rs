@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use surface::{Finding, Health, NatSide, Severity, Site};
 
 use super::findings;
+use super::origin::Origin;
 use crate::term::{duration, time};
 
 /// Findings of one section, services.
@@ -32,6 +33,7 @@ enum Block {
 pub(super) struct Looked<'a> {
     /// The capture, or the interface.
     pub(super) source: &'a str,
+    pub(super) origin: &'a Origin,
     pub(super) first_ns: i64,
     pub(super) last_ns: i64,
     pub(super) flows: u64,
@@ -203,7 +205,11 @@ fn fine_print(blocks: &mut Vec<Block>, findings: &[Finding], looked: Looked<'_>)
         return;
     }
     blocks.push(Block::Heading("For your IT person"));
-    blocks.push(Block::Small(format!("Frames are those of {}.", looked.source)));
+    blocks.push(Block::Small(format!(
+        "Frames are those of {} ({}).",
+        looked.source,
+        looked.origin.in_words()
+    )));
     for finding in findings.iter().take(ITEMS_MAX * 3) {
         let frames: Vec<_> = finding.evidence.iter().take(4).map(ToString::to_string).collect();
         blocks.push(Block::Small(format!(

@@ -4,6 +4,7 @@ mod ahead;
 mod findings;
 mod json;
 mod letter;
+mod origin;
 mod text;
 
 use std::io::Write;
@@ -12,11 +13,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use capture::Reader;
-use surface::{Analyzer, FlowRecord, Limits, Severity};
+use surface::{Analyzer, FlowRecord, Limits, NameKey, Severity};
 
+use self::origin::Origin;
 use crate::cli::Globals;
 use crate::exit::{Exit, complain};
 use crate::inspect::select::Selector;
+use crate::keyfile;
 use crate::term::{Paint, Progress};
 use crate::walk::stream::parse_seconds;
 
@@ -69,6 +72,11 @@ pub struct Args {
     /// Write a one-page letter in plain words for the owner: .md or .html
     #[arg(long, value_name = "FILE")]
     pub letter: Option<PathBuf>,
+    /// Key of this site for keyed hashes of names and network cards, which can then be told
+    /// again in another run: 64 hexadecimal digits, mode 0600, made if it is not there. Without
+    /// it each run makes a key of its own and forgets it
+    #[arg(long, value_name = "FILE")]
+    pub site_key: Option<PathBuf>,
     /// Exit with 1 if there is a finding as bad as this or worse
     #[arg(long, value_enum, value_name = "SEVERITY")]
     pub fail_on: Option<FailOn>,
@@ -106,10 +114,11 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     if let Some(interface) = &args.interface {
         return run_live(args, interface, globals);
     }
+    let before = origin::Before::of(args);
     let file = args.file.as_ref().context("name a capture file, or - for standard input")?;
     let mut reader = Reader::open(file)?;
     let mut selector = Selector::new(args.filter.as_deref(), &reader)?;
-    analyze(args, globals, &mut reader, &mut selector)
+    analyze(args, globals, &mut reader, &mut selector, before.as_ref())
 }
 
 #[cfg(target_os = "linux")]
@@ -120,7 +129,7 @@ fn run_live(args: &Args, interface: &str, globals: &Globals) -> anyhow::Result<E
     let live = Live::open(&listen, interface, globals)?;
     let mut reader = Reader::new(live.source()?)?;
     // the kernel filters
-    let shown = analyze(args, globals, &mut reader, &mut Selector::default());
+    let shown = analyze(args, globals, &mut reader, &mut Selector::default(), None);
     let exit = live.finish(globals)?;
     match shown? {
         Exit::Done => Ok(exit),
@@ -168,9 +177,9 @@ impl Span {
         }
     }
 
-    fn looked<'a>(&self, source: &'a str) -> letter::Looked<'a> {
+    fn looked<'a>(&self, source: &'a str, origin: &'a Origin) -> letter::Looked<'a> {
         let first_ns = self.first_ns.unwrap_or(0);
-        letter::Looked { source, first_ns, last_ns: self.last_ns, flows: self.flows }
+        letter::Looked { source, origin, first_ns, last_ns: self.last_ns, flows: self.flows }
     }
 }
 
@@ -179,9 +188,14 @@ fn analyze(
     globals: &Globals,
     reader: &mut Reader,
     selector: &mut Selector,
+    before: Option<&origin::Before>,
 ) -> anyhow::Result<Exit> {
     let limits = Limits { flows_max: args.flows_max as usize, ..Limits::default() };
     let mut analyzer = Analyzer::new(limits);
+    if let Some(file) = &args.site_key {
+        let key = keyfile::read_or_make(file, "hashes of this site compare by it only", globals)?;
+        analyzer = analyzer.with_name_key(NameKey::new(*key.bytes()));
+    }
     let mut progress =
         Progress::new("analysing", reader.progress().total, globals.quiet || args.file.is_none());
     let mut out = if globals.json {
@@ -210,11 +224,13 @@ fn analyze(
         span.flow(flow);
         out.flow(flow)?;
     }
-    if let Some(file) = &args.letter {
-        letter::write(file, analyzer.site(), span.looked(reader.name()))?;
+    let stores = globals.json || args.letter.is_some();
+    let origin = stores.then(|| Origin::of(reader.name(), before));
+    if let (Some(file), Some(origin)) = (&args.letter, &origin) {
+        letter::write(file, analyzer.site(), span.looked(reader.name(), origin))?;
     }
     match &mut out {
-        Out::Json(writer) => writer.finish(&analyzer)?,
+        Out::Json(writer) => writer.finish(&analyzer, origin.as_ref())?,
         Out::Text(report) => {
             let paint = Paint::for_stdout(globals.color);
             let mut text = Vec::new();

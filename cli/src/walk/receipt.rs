@@ -128,7 +128,8 @@ pub fn interface_facts(interface: &str) -> CaptureFacts {
     CaptureFacts(json!({"name": interface, "bytes": null, "sha256": null, "note": note}))
 }
 
-fn hash(path: &Path) -> io::Result<(String, u64)> {
+/// SHA-256 in hexadecimal digits, and length, of a file.
+pub(crate) fn hash(path: &Path) -> io::Result<(String, u64)> {
     let mut file = File::open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 256 * 1024];

@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
+use skb::MacAddr;
 
 /// The key of all keyed hashes of an analysis.
 #[derive(Clone, Copy)]
@@ -27,6 +28,11 @@ impl NameKey {
         Self(key)
     }
 
+    /// The hash of a network card's address.
+    pub(crate) fn card(&self, mac: MacAddr) -> KeyedName {
+        self.hash("card", mac.to_string().as_bytes())
+    }
+
     /// The hash of a name of a kind; upper and lower case are the same, as Windows has it.
     pub(crate) fn hash(&self, kind: &str, name: &[u8]) -> KeyedName {
         let mut bytes = [0; 8];
@@ -39,6 +45,13 @@ impl NameKey {
             }
         }
         KeyedName(u64::from_be_bytes(bytes))
+    }
+}
+
+/// A key of its own for each.
+impl Default for NameKey {
+    fn default() -> Self {
+        Self::random()
     }
 }
 
@@ -74,5 +87,9 @@ mod tests {
         assert_ne!(NameKey::random().hash("a", b"x"), NameKey::random().hash("a", b"x"));
         assert_eq!(format!("{key:?}"), "NameKey");
         assert_eq!(hash.to_string().len(), 16);
+        // letters among the bytes of an address are no letters
+        let card = |n: u8| key.card(MacAddr([2, 0, 0, 0, 0, n]));
+        assert_ne!(card(b'a'), card(b'A'));
+        assert_eq!(card(7), key.card(MacAddr([2, 0, 0, 0, 0, 7])));
     }
 }

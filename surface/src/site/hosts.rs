@@ -10,6 +10,7 @@ use super::lan::dhcp_options;
 use super::names::{RecordData, names, netbios, rtype};
 use super::{Message, Place, place};
 use crate::App;
+use crate::facts::{KeyedName, NameKey};
 use crate::tls::text;
 
 /// Hosts remembered.
@@ -64,10 +65,12 @@ pub struct Card {
     pub local: bool,
     /// The product that gives its virtual machines such addresses.
     pub hypervisor: Option<&'static str>,
+    /// The whole address as a keyed hash.
+    pub id: KeyedName,
 }
 
 impl Card {
-    fn of(mac: MacAddr) -> Self {
+    fn of(mac: MacAddr, key: &NameKey) -> Self {
         let [a, b, c, ..] = mac.0;
         let hypervisor = match [a, b, c] {
             [0x00, 0x15, 0x5d] => Some("hyper-v"),
@@ -78,7 +81,7 @@ impl Card {
             [0x08, 0x00, 0x27] => Some("virtualbox"),
             _ => None,
         };
-        Self { maker: [a, b, c], local: mac.is_local(), hypervisor }
+        Self { maker: [a, b, c], local: mac.is_local(), hypervisor, id: key.card(mac) }
     }
 }
 
@@ -262,10 +265,9 @@ impl Hosts {
         }
     }
 
-    pub(super) fn list(&self) -> Vec<Host> {
+    pub(super) fn list(&self, key: &NameKey) -> Vec<Host> {
         let host = |(&ip, known): (&IpAddr, &Known)| {
-            let mut cards: Vec<_> = known.macs.iter().copied().map(Card::of).collect();
-            cards.dedup();
+            let cards = known.macs.iter().map(|&mac| Card::of(mac, key)).collect();
             Host {
                 ip,
                 names: known.names.clone(),
@@ -356,7 +358,7 @@ mod tests {
             let ip = host.ip.to_string();
             host.names.into_iter().map(move |(source, name)| (ip.clone(), source.name(), name))
         };
-        hosts.list().into_iter().flat_map(each).collect()
+        hosts.list(&NameKey::new([7; 32])).into_iter().flat_map(each).collect()
     }
 
     const HOST: [u8; 4] = [192, 168, 1, 20];
@@ -379,7 +381,7 @@ mod tests {
         let expected =
             [(ip.clone(), "dns", "pacs.practice.lan".into()), (ip, "nbns", "front".into())];
         assert_eq!(named(&hosts), expected);
-        assert_eq!(hosts.list()[0].cards[0].hypervisor, Some("hyper-v"));
+        assert_eq!(hosts.list(&NameKey::new([7; 32]))[0].cards[0].hypervisor, Some("hyper-v"));
     }
 
     #[test]
@@ -399,7 +401,7 @@ mod tests {
         assert!(named(&hosts).is_empty());
         hosts.message(&message(App::Dhcp, [192, 168, 1, 1], &dhcp(2, 5, &[])));
         assert_eq!(named(&hosts), [("192.168.1.20".into(), "dhcp", "FRONT".into())]);
-        assert!(hosts.list()[0].cards[0].local);
+        assert!(hosts.list(&NameKey::new([7; 32]))[0].cards[0].local);
     }
 
     #[test]

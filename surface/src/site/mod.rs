@@ -32,6 +32,7 @@ use skb::MacAddr;
 
 use self::address::{Place, place};
 use crate::App;
+use crate::facts::NameKey;
 use crate::finding::Finding;
 use crate::peel::Packet;
 use crate::record::FlowRecord;
@@ -50,11 +51,23 @@ pub struct Site {
     hosts: hosts::Hosts,
     resolved: resolved::Resolved,
     tools: tools::Tools,
+    /// For the keyed hashes of cards.
+    key: NameKey,
     /// Nanoseconds since 1970 of the first frame of a conversation, and of the last.
     span_ns: Option<(i64, i64)>,
 }
 
 impl Site {
+    /// Nothing seen yet; cards are hashed with this key.
+    pub(crate) fn new(key: NameKey) -> Self {
+        Self { key, ..Self::default() }
+    }
+
+    /// Cards are hashed with this key.
+    pub(crate) fn set_key(&mut self, key: NameKey) {
+        self.key = key;
+    }
+
     /// A packet that opens a TCP connection.
     pub(crate) fn syn(&mut self, packet: &Packet<'_>, time_ns: i64, frame: u64) {
         self.pairs.syn(packet, time_ns, frame);
@@ -113,7 +126,7 @@ impl Site {
 
     /// Hosts inside by their addresses, with their names.
     pub fn hosts(&self) -> Vec<Host> {
-        self.hosts.list()
+        self.hosts.list(&self.key)
     }
 
     /// The name that the opener of a conversation had asked a name server for.

@@ -11,6 +11,7 @@ use surface::{Analyzer, FlowRecord};
 use self::flow::Flow;
 use self::site::{FindingLine, HostLine, KeyLine, ServiceLine, Total};
 
+use super::origin::Origin;
 use crate::term::time::rfc3339;
 
 /// Writes lines to standard output.
@@ -51,7 +52,11 @@ impl Writer {
     }
 
     /// What is known when all conversations are over.
-    pub(super) fn finish(&mut self, analyzer: &Analyzer) -> anyhow::Result<()> {
+    pub(super) fn finish(
+        &mut self,
+        analyzer: &Analyzer,
+        origin: Option<&Origin>,
+    ) -> anyhow::Result<()> {
         let site = analyzer.site();
         for host in site.hosts() {
             self.line(&HostLine::of(&host))?;
@@ -63,9 +68,9 @@ impl Writer {
             self.line(&KeyLine::of(&key))?;
         }
         for finding in site.findings() {
-            self.line(&FindingLine::of(&finding))?;
+            self.line(&FindingLine::of(&finding, origin))?;
         }
-        self.line(&Total::of(analyzer, self.count))?;
+        self.line(&Total::of(analyzer, self.count, origin))?;
         Ok(self.flush()?)
     }
 }

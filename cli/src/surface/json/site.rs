@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 use surface::{Analyzer, Finding, Forward, Health, Host, KeyService, Service};
 
+use super::super::origin::Origin;
 use super::flow::Transport;
 use super::time;
 
@@ -31,13 +32,14 @@ struct NameLine<'a> {
 #[derive(Serialize)]
 struct CardLine {
     maker: String,
+    id: String,
     local: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     hypervisor: Option<&'static str>,
 }
 
 #[derive(Serialize)]
-pub(super) struct Total {
+pub(super) struct Total<'a> {
     schema: &'static str,
     flows: u64,
     frames: u64,
@@ -49,6 +51,7 @@ pub(super) struct Total {
     evicted: u64,
     unlooked: u64,
     overlooked: u64,
+    capture: Option<&'a Origin>,
     mirror: Mirror,
     forwards: Vec<ForwardLine>,
 }
@@ -107,6 +110,7 @@ pub(super) struct FindingLine<'a> {
     port: Option<u16>,
     detail: &'a str,
     evidence: Vec<Evidence>,
+    capture_sha256: Option<&'a str>,
     count: u64,
     first: Option<String>,
     last: Option<String>,
@@ -182,7 +186,12 @@ impl<'a> HostLine<'a> {
         let card = |card: &surface::Card| {
             let [a, b, c] = card.maker;
             let (local, hypervisor) = (card.local, card.hypervisor);
-            CardLine { maker: format!("{a:02x}:{b:02x}:{c:02x}"), local, hypervisor }
+            CardLine {
+                maker: format!("{a:02x}:{b:02x}:{c:02x}"),
+                id: card.id.to_string(),
+                local,
+                hypervisor,
+            }
         };
         Self {
             schema: "framewalk.host/1",
@@ -246,7 +255,7 @@ impl<'a> KeyLine<'a> {
 }
 
 impl<'a> FindingLine<'a> {
-    pub(super) fn of(finding: &'a Finding) -> Self {
+    pub(super) fn of(finding: &'a Finding, origin: Option<&'a Origin>) -> Self {
         let rule = finding.rule;
         Self {
             schema: "framewalk.finding/1",
@@ -259,6 +268,7 @@ impl<'a> FindingLine<'a> {
             port: (finding.port != 0).then_some(finding.port),
             detail: &finding.detail,
             evidence: finding.evidence.iter().map(|&frame| Evidence { frame }).collect(),
+            capture_sha256: origin.and_then(Origin::sha256),
             count: finding.count,
             first: time(finding.first_ns),
             last: time(finding.last_ns),
@@ -269,8 +279,8 @@ impl<'a> FindingLine<'a> {
     }
 }
 
-impl Total {
-    pub(super) fn of(analyzer: &Analyzer, flows: u64) -> Self {
+impl<'a> Total<'a> {
+    pub(super) fn of(analyzer: &Analyzer, flows: u64, origin: Option<&'a Origin>) -> Self {
         let (counts, site) = (analyzer.counts(), analyzer.site());
         Self {
             schema: "framewalk.surface/1",
@@ -284,6 +294,7 @@ impl Total {
             evicted: counts.evicted,
             unlooked: counts.unlooked,
             overlooked: site.overlooked(),
+            capture: origin,
             mirror: site.health().into(),
             forwards: site.forwards().into_iter().map(ForwardLine::from).collect(),
         }
