@@ -1,90 +1,10 @@
 //! Findings of the local network from frames, by the way that a capture takes through the analysis.
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
-use etherparse::PacketBuilder;
-use skb::LinkType;
-use surface::{Analyzer, FlowRecord, Limits};
+mod clear;
+mod wire;
 
-const A: [u8; 4] = [192, 168, 1, 20];
-const B: [u8; 4] = [192, 168, 1, 10];
-const ROUTER: [u8; 4] = [192, 168, 1, 1];
-const OTHER: [u8; 4] = [192, 168, 1, 66];
-
-fn analysis(frames: &[Vec<u8>]) -> (Analyzer, Vec<FlowRecord>) {
-    let bytes = testkit::build::pcap(LinkType::ETHERNET, frames);
-    let source = capture::Source::from_bytes("frames", bytes).unwrap();
-    let mut reader = capture::Reader::new(source).unwrap();
-    let mut analyzer = Analyzer::new(Limits::default());
-    while let Some(batch) = reader.next_batch().unwrap() {
-        analyzer.batch(&batch);
-    }
-    let flows = analyzer.finish();
-    (analyzer, flows)
-}
-
-/// Rules found, with their severities and frames.
-fn rules(frames: &[Vec<u8>]) -> Vec<(&'static str, &'static str, Vec<u64>)> {
-    let (analyzer, _) = analysis(frames);
-    let findings = analyzer.site().findings();
-    findings.into_iter().map(|f| (f.rule.id, f.severity.name(), f.evidence)).collect()
-}
-
-fn card(ip: [u8; 4]) -> [u8; 6] {
-    [2, 0, 0, 0, 0, ip[3]]
-}
-
-fn udp(from: ([u8; 4], u16), to: ([u8; 4], u16), payload: &[u8]) -> Vec<u8> {
-    let mut frame = Vec::new();
-    let builder = PacketBuilder::ethernet2(card(from.0), card(to.0)).ipv4(from.0, to.0, 64);
-    builder.udp(from.1, to.1).write(&mut frame, payload).unwrap();
-    frame
-}
-
-/// A connection of A to B, in which `said` is said in order; true is A.
-fn tcp(port: u16, said: &[(bool, &[u8])]) -> Vec<Vec<u8>> {
-    let mut seq = [100_u32, 9000];
-    let mut frames = Vec::new();
-    let mut push = |a: bool, syn: bool, ack: bool, payload: &[u8]| {
-        let ((from, from_port), (to, to_port)) =
-            if a { ((A, 50_000), (B, port)) } else { ((B, port), (A, 50_000)) };
-        let own = seq[usize::from(!a)];
-        let mut step = PacketBuilder::ethernet2(card(from), card(to))
-            .ipv4(from, to, 64)
-            .tcp(from_port, to_port, own, 60_000);
-        if syn {
-            step = step.syn();
-        }
-        if ack {
-            step = step.ack(seq[usize::from(a)]);
-        }
-        let mut frame = Vec::new();
-        step.write(&mut frame, payload).unwrap();
-        seq[usize::from(!a)] = own + payload.len() as u32 + u32::from(syn);
-        frames.push(frame);
-    };
-    push(true, true, false, &[]);
-    push(false, true, true, &[]);
-    push(true, false, true, &[]);
-    for &(a, payload) in said {
-        push(a, false, true, payload);
-    }
-    frames
-}
-
-fn arp(operation: u8, mac: [u8; 6], sender: [u8; 4], target: [u8; 4], tagged: bool) -> Vec<u8> {
-    let mut frame = vec![0xff; 6];
-    frame.extend(mac);
-    if tagged {
-        frame.extend([0x81, 0, 0, 10]);
-    }
-    frame.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, operation]);
-    frame.extend(mac);
-    frame.extend(sender);
-    frame.extend([0; 6]);
-    frame.extend(target);
-    frame.resize(60, 0);
-    frame
-}
+use wire::{A, B, OTHER, ROUTER, analysis, arp, card, rules, tcp, udp};
 
 #[test]
 fn two_cards_with_one_address() {
