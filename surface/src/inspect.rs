@@ -336,7 +336,10 @@ impl Inspection {
     fn told(&mut self, app: App, swapped: bool, roles: Roles, last: bool) -> Outcome {
         let settled = if swapped { roles.swapped() } else { roles };
         let stream = self.heard.iter().all(|heard| heard.cuts.is_empty());
-        if !last && stream && Facts::wants_more(app, &self.path, &self.talk(settled, last)) {
+        if !last
+            && (stream || app == App::Quic)
+            && Facts::wants_more(app, &self.path, &self.talk(settled, last))
+        {
             self.known = Some((app, swapped));
             return Outcome::Open;
         }

@@ -60,6 +60,14 @@ impl Facts {
             return Self::Tls(Box::new(tls::facts(talk)));
         }
         match app {
+            App::Quic => {
+                let facts = tls::quic_facts(talk);
+                return if facts.version.is_some() {
+                    Self::Tls(Box::new(facts))
+                } else {
+                    Self::None
+                };
+            }
             App::Smb => return Self::Smb(clear::smb(talk)),
             _ if store::is_store(app) => return Self::Store(store::facts(app, talk)),
             _ if clear::is_clear_logon(app, path, talk) => return Self::ClearLogon,
@@ -73,6 +81,9 @@ impl Facts {
 
     /// Whether more bytes of a connection whose application is known may tell more.
     pub(crate) fn wants_more(app: App, path: &[App], talk: &Talk<'_>) -> bool {
+        if app == App::Quic {
+            return tls::quic_wants_more(talk);
+        }
         if store::is_store(app) && !path.contains(&App::Tls) {
             return store::wants_more(app, talk);
         }

@@ -89,6 +89,13 @@ pub(crate) fn flight(bytes: &[u8]) -> Handshake<'_> {
     Handshake { bytes: joined, over }
 }
 
+impl Handshake<'static> {
+    /// Of messages that were put together otherwise.
+    pub(super) const fn of(messages: Vec<u8>) -> Self {
+        Self { bytes: Cow::Owned(messages), over: false }
+    }
+}
+
 impl Handshake<'_> {
     /// The body of the first message of a type, if it is all there.
     pub(crate) fn message(&self, ty: u8) -> Option<&[u8]> {

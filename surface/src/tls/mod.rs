@@ -3,12 +3,13 @@
 mod certificate;
 mod hello;
 mod ja4;
+mod quic;
 
 pub use certificate::Certificate;
-use hello::ClientHello;
+use hello::{ClientHello, Handshake};
 pub(crate) use hello::{RECORD_MAX, ServerHello, flight};
 
-use crate::talk::Talk;
+use crate::talk::{Said, Talk};
 
 /// What is kept of a handshake. Text is cut at 255 bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -70,17 +71,42 @@ pub(crate) fn certificate(talk: &Talk<'_>) -> Option<Certificate> {
     flight(talk.answerer.bytes()).message(hello::CERTIFICATE).and_then(Certificate::first_of)
 }
 
-/// The facts of a conversation over a stream (`datagrams` for DTLS and QUIC's JA4).
+/// The facts of a conversation over a stream.
 pub(crate) fn facts(talk: &Talk<'_>) -> TlsFacts {
+    of_handshakes(&flight(talk.opener.bytes()), &flight(talk.answerer.bytes()), 't')
+}
+
+/// The facts of a conversation over QUIC, from the packets whose keys are no secret.
+pub(crate) fn quic_facts(talk: &Talk<'_>) -> TlsFacts {
+    let [client, server] = quic_handshakes(talk);
+    of_handshakes(&client, &server, 'q')
+}
+
+/// The handshake messages that are not encrypted for the ends only.
+fn quic_handshakes(talk: &Talk<'_>) -> [Handshake<'static>; 2] {
+    [(&talk.opener, "client in"), (&talk.answerer, "server in")]
+        .map(|(of, end)| Handshake::of(quic::handshake(&talk.opener, of, end)))
+}
+
+/// Whether more datagrams may complete the hellos.
+pub(crate) fn quic_wants_more(talk: &Talk<'_>) -> bool {
+    let said = |said: &Said<'_>| said.datagrams().count();
+    if said(&talk.opener) >= quic::DATAGRAMS_MAX || said(&talk.answerer) >= quic::DATAGRAMS_MAX {
+        return false;
+    }
+    let [client, server] = quic_handshakes(talk);
+    client.message(hello::CLIENT_HELLO).is_none() || server.message(hello::SERVER_HELLO).is_none()
+}
+
+/// What two ends' handshakes tell; `transport` is as in JA4.
+fn of_handshakes(client: &Handshake<'_>, server: &Handshake<'_>, transport: char) -> TlsFacts {
     let mut facts = TlsFacts::default();
-    let client = flight(talk.opener.bytes());
     if let Some(hello) = client.message(hello::CLIENT_HELLO).and_then(ClientHello::parse) {
         facts.version = hello.version_max().map(hello::version_name);
         facts.sni = hello.server_name().map(text).filter(|name| !name.is_empty());
         facts.alpn = hello.alpn().take(ALPN_MAX).map(text).collect();
-        facts.ja4 = Some(ja4::ja4(&hello, 't'));
+        facts.ja4 = Some(ja4::ja4(&hello, transport));
     }
-    let server = flight(talk.answerer.bytes());
     if let Some(hello) = server.message(hello::SERVER_HELLO).and_then(ServerHello::parse) {
         facts.version = Some(hello::version_name(hello.version()));
         facts.cipher = Some(hello.cipher);
