@@ -22,7 +22,7 @@ fn step(why: &'static str, args: &[&str]) -> Step {
 
 pub(crate) fn run() -> Result<()> {
     if !sh::root().join(CAPTURE).is_file() {
-        bail!("{CAPTURE} is missing; `cargo xtask lab practice` makes it (needs root)");
+        bail!("{CAPTURE} is missing; `cargo xtask lab morning` makes it (needs root)");
     }
     let framewalk = sh::release_framewalk()?;
     let folder = sh::target_dir()?.join("demo");

@@ -27,6 +27,7 @@ mod job;
 mod label;
 mod ns;
 mod scenes;
+mod site;
 
 use scenes::{SCENES, Scene};
 

@@ -8,8 +8,8 @@ mod day;
 pub(super) mod guest;
 mod l2;
 mod made;
-mod practice;
-mod servers;
+mod morning;
+pub(super) mod servers;
 mod shapes;
 
 /// Where the bytes of a capture come from.
@@ -80,16 +80,16 @@ const fn shot(file: &'static str, proves: &'static str) -> Shot {
 /// All scenes, in the order of the README.
 pub(super) const SCENES: &[Scene] = &[
     Scene {
-        name: "practice",
-        set: practice::SET,
-        tools: practice::TOOLS,
+        name: "morning",
+        set: morning::SET,
+        tools: morning::TOOLS,
         guest_kernel: false,
         shots: &[shot(
             "practice.pcapng",
             "a small practice's morning on one mirror port: every kind of traffic that the first \
              lesson names, each frame once, with comments",
         )],
-        play: practice::play,
+        play: morning::play,
     },
     Scene {
         name: "day",

@@ -1,6 +1,5 @@
 //! A practice's working day in a minute, seen on both sides of its router: a forwarded remote
-//! desktop
-//! that is guessed at, a clinical database, and a nightly copy that misses it.
+//! desktop that is guessed at, a clinical database, and a nightly copy that misses it.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -13,7 +12,8 @@ use super::servers::{self, DIG};
 use crate::lab::Desk;
 use crate::lab::file::{self, Interface, Labels};
 use crate::lab::job::{self, Job};
-use crate::lab::ns::{Bridge, End, Ns, cable};
+use crate::lab::ns::Ns;
+use crate::lab::site::Site;
 
 /// How it is set, for the README.
 pub(super) const SET: &str = "router (192.168.1.1 and 198.51.100.2: nftables forwards port 2299 to \
@@ -56,9 +56,9 @@ pub(super) fn play(desk: &Desk) -> Result<()> {
     let wan = desk.out("wan.pcap");
     let nano = "--time-stamp-precision=nano";
     let dumps = [
-        net.monitor.dump("mirror0", &lan, &format!("{nano} not port 3050"))?,
-        net.monitor.dump("mirror0", &base, &format!("{nano} -s 96 port 3050"))?,
-        net.router.dump("wan0", &wan, &format!("{nano} tcp[tcpflags] & (tcp-syn) != 0"))?,
+        net.site.monitor.dump("mirror0", &lan, &format!("{nano} not port 3050"))?,
+        net.site.monitor.dump("mirror0", &base, &format!("{nano} -s 96 port 3050"))?,
+        net.site.router.dump("wan0", &wan, &format!("{nano} tcp[tcpflags] & (tcp-syn) != 0"))?,
     ];
     net.reception.run(&format!("{DIG} @192.168.1.1 server.practice.example A"))?;
     write_notes(&net, desk)?;
@@ -74,80 +74,37 @@ pub(super) fn play(desk: &Desk) -> Result<()> {
 /// The practice's hosts and cables.
 #[derive(Debug)]
 struct Net {
-    router: Ns,
+    site: Site,
     server: Ns,
     desktop: Ns,
     store: Ns,
     reception: Ns,
-    outside: Ns,
-    monitor: Ns,
-    switch: Bridge,
 }
 
 impl Net {
+    /// Beyond the router is the internet (RFC 5737 addresses), which one port leads inside.
     fn lay() -> Result<Self> {
-        let switch = Bridge::new("")?;
-        let net = Self {
-            router: Ns::new_ipv4("router")?,
-            server: Ns::new_ipv4("server")?,
-            desktop: Ns::new_ipv4("desktop")?,
-            store: Ns::new_ipv4("store")?,
-            reception: Ns::new_ipv4("reception")?,
-            outside: Ns::new_ipv4("outside")?,
-            monitor: Ns::new_ipv4("monitor")?,
-            switch,
-        };
-        let switch = &net.switch;
-        switch.plug(&net.router, "eth0", 1)?;
-        switch.plug(&net.monitor, "mirror0", 250)?;
-        net.router.run("ip addr add 192.168.1.1/24 dev eth0")?;
-        for (host, number) in
-            [(&net.server, 10), (&net.desktop, 20), (&net.store, 40), (&net.reception, 101)]
-        {
-            switch.plug(host, "eth0", number)?;
-            host.run(&format!("ip addr add 192.168.1.{number}/24 dev eth0"))?;
-            host.run("ip route add default via 192.168.1.1")?;
-        }
-        net.uplink()?;
-        Ok(net)
-    }
-
-    /// The router's other side: the internet (RFC 5737 addresses), and the forwarded port.
-    fn uplink(&self) -> Result<()> {
-        cable(
-            End { ns: &self.router, dev: "wan0", mac: "02:00:00:00:03:01" },
-            End { ns: &self.outside, dev: "eth0", mac: "02:00:00:00:03:42" },
-        )?;
-        self.router.no_offload("wan0")?;
-        self.outside.no_offload("eth0")?;
-        self.router.run("ip addr add 198.51.100.2/24 dev wan0")?;
-        self.router.run("ip route add default via 198.51.100.1")?;
-        self.router.run("sysctl -q -w net.ipv4.ip_forward=1")?;
-        self.outside.run("ip addr add 198.51.100.1/24 dev eth0")?;
-        for line in [
-            "add table ip nat",
-            "add chain ip nat pre { type nat hook prerouting priority -100 ; }",
-            "add chain ip nat post { type nat hook postrouting priority 100 ; }",
-            "add rule ip nat pre iifname wan0 tcp dport 2299 dnat to 192.168.1.20:3389",
-            "add rule ip nat post oifname wan0 masquerade",
-        ] {
-            self.router.run_argv(&["nft", line])?;
-        }
-        Ok(())
+        let site = Site::lay("", "198.51.100.2/24", "198.51.100.1/24")?;
+        site.nat("198.51.100.1", &[("tcp", 2299, "192.168.1.20:3389")])?;
+        Ok(Self {
+            server: site.host("server", 10)?,
+            desktop: site.host("desktop", 20)?,
+            store: site.host("store", 40)?,
+            reception: site.host("reception", 101)?,
+            site,
+        })
     }
 
     /// From now on the internet speaks from this address.
     fn outside_is(&self, address: &str) -> Result<()> {
-        self.outside.attempt(&format!("ip addr add {address}/32 dev lo"))?;
-        let line = format!("ip route replace 198.51.100.0/24 dev eth0 src {address}");
-        self.outside.run(&line).map(drop)
+        self.site.outside_is(address, "198.51.100.0/24")
     }
 }
 
 /// What runs before the practice opens.
 fn start(net: &Net, desk: &Desk) -> Result<Vec<Job>> {
     let dnsmasq = servers::dnsmasq(
-        &net.router,
+        &net.site.router,
         desk,
         &[
             "--interface=eth0",
@@ -183,7 +140,7 @@ fn start(net: &Net, desk: &Desk) -> Result<Vec<Job>> {
     let firebird = net.server.start("firebird", &desk.dir)?;
     // the desktop: a screen, and who may log on to it
     let screen = net.desktop.start("Xvfb :5 -screen 0 640x480x24", &desk.dir)?;
-    let client = net.outside.start("Xvfb :6 -screen 0 640x480x24", &desk.dir)?;
+    let client = net.site.outside.start("Xvfb :6 -screen 0 640x480x24", &desk.dir)?;
     let sam = net.desktop.run("winpr-hash -u doctor -p right -f sam")?;
     let sam = desk.put("SAM", sam.as_bytes())?;
     sleep(Duration::from_secs(1));
@@ -239,7 +196,7 @@ fn desktop(net: &Net, desk: &Desk) -> Result<()> {
 
 fn log_on(net: &Net, desk: &Desk, password: &str) -> Result<()> {
     let home = desk.dir.display();
-    net.outside.attempt(&format!(
+    net.site.outside.attempt(&format!(
         "env HOME={home} DISPLAY=:6 xfreerdp /v:198.51.100.2:2299 /cert:ignore /u:doctor \
          /p:{password} /sec:nla +auth-only"
     ))

@@ -11,9 +11,9 @@ use crate::lab::job::Job;
 use crate::lab::ns::{Ns, Pair};
 
 /// curl without the caller's configuration or proxies, at most 10 s.
-pub(super) const CURL: &str = "curl -q -s -S --noproxy * --max-time 10 -o /dev/null";
+pub(in crate::lab) const CURL: &str = "curl -q -s -S --noproxy * --max-time 10 -o /dev/null";
 /// dig without the caller's configuration.
-pub(super) const DIG: &str = "dig -r +tries=1 +time=3";
+pub(in crate::lab) const DIG: &str = "dig -r +tries=1 +time=3";
 
 /// ARP, echo, reply.
 pub(super) fn ping(desk: &Desk) -> Result<()> {
@@ -26,7 +26,7 @@ pub(super) fn ping(desk: &Desk) -> Result<()> {
 }
 
 /// Starts dnsmasq in the foreground with nothing from the machine's own configuration.
-pub(super) fn dnsmasq(ns: &Ns, desk: &Desk, more: &[&str]) -> Result<Job> {
+pub(in crate::lab) fn dnsmasq(ns: &Ns, desk: &Desk, more: &[&str]) -> Result<Job> {
     let lease = format!("--dhcp-leasefile={}", desk.out("leases").display());
     let mut argv = vec!["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-hosts"];
     argv.extend(["--no-resolv", "--user=root", "--group=", "--pid-file=", "--log-facility=-"]);
@@ -100,7 +100,7 @@ pub(super) fn web(ns: &Ns, address: &str, folder: &str, dir: &Path) -> Result<Jo
 }
 
 /// Starts a TLS web server with a self-signed certificate for `name` on port 443.
-pub(super) fn tls_web(ns: &Ns, address: &str, name: &str, desk: &Desk) -> Result<Job> {
+pub(in crate::lab) fn tls_web(ns: &Ns, address: &str, name: &str, desk: &Desk) -> Result<Job> {
     let (key, cert) = (desk.out("tls.key"), desk.out("tls.crt"));
     let (key, cert) = (key.display(), cert.display());
     ns.run(&format!(
@@ -135,14 +135,14 @@ pub(super) fn http(desk: &Desk) -> Result<()> {
 
 /// An OpenSSH server with a fresh host key, and a client key that it accepts.
 #[derive(Debug)]
-pub(super) struct Ssh {
+pub(in crate::lab) struct Ssh {
     client_key: String,
     _server: Job,
 }
 
 impl Ssh {
     /// Starts the server on port 22 of `address`.
-    pub(super) fn start(ns: &Ns, address: &str, desk: &Desk) -> Result<Self> {
+    pub(in crate::lab) fn start(ns: &Ns, address: &str, desk: &Desk) -> Result<Self> {
         let (host, client) = (desk.out("host_key"), desk.out("client_key"));
         for key in [&host, &client] {
             let key = key.to_string_lossy();
@@ -162,7 +162,7 @@ impl Ssh {
     }
 
     /// Logs in from `ns` and runs `command` there.
-    pub(super) fn login(&self, ns: &Ns, address: &str, command: &str) -> Result<()> {
+    pub(in crate::lab) fn login(&self, ns: &Ns, address: &str, command: &str) -> Result<()> {
         let key = &self.client_key;
         ns.run(&format!(
             "ssh -F /dev/null -i {key} -o BatchMode=yes -o StrictHostKeyChecking=no \
@@ -193,7 +193,7 @@ exit 0
 ";
 
 /// Runs udhcpc on `eth0` of `ns` until it has an address (and, with `release`, gives it back).
-pub(super) fn lease(ns: &Ns, desk: &Desk, hostname: &str, release: bool) -> Result<()> {
+pub(in crate::lab) fn lease(ns: &Ns, desk: &Desk, hostname: &str, release: bool) -> Result<()> {
     let script = desk.put("udhcpc.sh", DHCP_SCRIPT.as_bytes())?;
     ns.run(&format!("chmod 755 {script}"))?;
     let udhcpc = format!("udhcpc -f -n -t 5 -T 2 -i eth0 -x hostname:{hostname} -s {script}");

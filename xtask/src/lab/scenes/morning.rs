@@ -9,7 +9,8 @@ use super::servers::{self, CURL, DIG, Ssh};
 use crate::lab::Desk;
 use crate::lab::file::{self, Frame, Interface, Labels};
 use crate::lab::job::{self, Job};
-use crate::lab::ns::{Bridge, End, Ns, cable};
+use crate::lab::ns::Ns;
+use crate::lab::site::Site;
 
 /// How it is set, for the README.
 pub(super) const SET: &str = "router (192.168.1.1: dnsmasq for DNS, DHCP and router \
@@ -42,7 +43,7 @@ pub(super) const TOOLS: &[(&str, &str)] = &[
 pub(super) fn play(desk: &Desk) -> Result<()> {
     let net = Net::lay()?;
     let raw = desk.out("practice.pcap");
-    let dump = net.monitor.dump("mirror0", &raw, "--time-stamp-precision=nano")?;
+    let dump = net.site.monitor.dump("mirror0", &raw, "--time-stamp-precision=nano")?;
     let servers = Servers::start(&net, desk)?;
     arrive(&net, desk)?;
     work(&net, &servers, desk)?;
@@ -58,55 +59,27 @@ pub(super) fn play(desk: &Desk) -> Result<()> {
 /// The practice's hosts and cables.
 #[derive(Debug)]
 struct Net {
-    router: Ns,
+    site: Site,
     server: Ns,
     printer: Ns,
     reception: Ns,
-    outside: Ns,
-    monitor: Ns,
-    switch: Bridge,
 }
 
 impl Net {
+    /// The router's other side: a host outside, and an update server (203.0.113.0/24, RFC 5737).
     fn lay() -> Result<Self> {
-        let switch = Bridge::new("stp_state 1 forward_delay 200 mcast_snooping 0")?;
+        let spanning = "stp_state 1 forward_delay 200 mcast_snooping 0";
+        let site = Site::lay(spanning, "203.0.113.1/24", "203.0.113.66/24")?;
+        site.router.run("ip addr add 203.0.113.80/32 dev lo")?;
+        site.outside.run("ip route add 192.168.1.0/24 via 203.0.113.1")?;
         let net = Self {
-            router: Ns::new_ipv4("router")?,
-            server: Ns::new_ipv4("server")?,
-            printer: Ns::new_ipv4("printer")?,
-            reception: Ns::new_ipv4("reception")?,
-            outside: Ns::new_ipv4("outside")?,
-            monitor: Ns::new_ipv4("monitor")?,
-            switch,
+            server: site.host("server", 10)?,
+            printer: site.host("printer", 30)?,
+            reception: site.guest("reception", 100)?,
+            site,
         };
-        net.switch.plug(&net.router, "eth0", 1)?;
-        net.switch.plug(&net.server, "eth0", 10)?;
-        net.switch.plug(&net.printer, "eth0", 30)?;
-        net.switch.plug(&net.reception, "eth0", 100)?;
-        net.switch.plug(&net.monitor, "mirror0", 250)?;
-        net.router.run("ip addr add 192.168.1.1/24 dev eth0")?;
-        net.server.run("ip addr add 192.168.1.10/24 dev eth0")?;
-        net.printer.run("ip addr add 192.168.1.30/24 dev eth0")?;
-        net.server.run("ip route add default via 192.168.1.1")?;
-        net.printer.run("ip route add default via 192.168.1.1")?;
-        net.uplink()?;
         sleep(Duration::from_millis(4500)); // listening and learning, 2 s each
         Ok(net)
-    }
-
-    /// The router's other side: a host outside, and an update server (203.0.113.0/24, RFC 5737).
-    fn uplink(&self) -> Result<()> {
-        cable(
-            End { ns: &self.router, dev: "wan0", mac: "02:00:00:00:03:01" },
-            End { ns: &self.outside, dev: "eth0", mac: "02:00:00:00:03:42" },
-        )?;
-        self.router.no_offload("wan0")?;
-        self.outside.no_offload("eth0")?;
-        self.router.run("ip addr add 203.0.113.1/24 dev wan0")?;
-        self.router.run("ip addr add 203.0.113.80/32 dev lo")?;
-        self.router.run("sysctl -q -w net.ipv4.ip_forward=1")?;
-        self.outside.run("ip addr add 203.0.113.66/24 dev eth0")?;
-        self.outside.run("ip route add 192.168.1.0/24 via 203.0.113.1").map(drop)
     }
 }
 
@@ -119,12 +92,12 @@ struct Servers {
 
 impl Servers {
     fn start(net: &Net, desk: &Desk) -> Result<Self> {
-        ipv6_on(&net.router)?;
+        ipv6_on(&net.site.router)?;
         ipv6_on(&net.server)?;
-        net.router.run("ip addr add 2001:db8:1::1/64 dev eth0 nodad")?;
+        net.site.router.run("ip addr add 2001:db8:1::1/64 dev eth0 nodad")?;
         net.server.run("ip addr add 2001:db8:1::10/64 dev eth0 nodad")?;
         let dnsmasq = servers::dnsmasq(
-            &net.router,
+            &net.site.router,
             desk,
             &[
                 "--interface=eth0",
@@ -142,7 +115,7 @@ impl Servers {
         )?;
         let site = servers::site(desk)?;
         let web = servers::web(&net.server, "::", &site, &desk.dir)?;
-        let updates = servers::tls_web(&net.router, "203.0.113.80", "updates.example", desk)?;
+        let updates = servers::tls_web(&net.site.router, "203.0.113.80", "updates.example", desk)?;
         let ssh = Ssh::start(&net.server, "192.168.1.10", desk)?;
         sleep(Duration::from_secs(2)); // router advertisement, MLD reports
         Ok(Self { ssh, _jobs: vec![dnsmasq, web, updates] })
@@ -247,8 +220,8 @@ fn attempts(net: &Net, desk: &Desk) -> Result<()> {
     let listen = "TCP4-LISTEN:2299,bind=192.168.1.10,reuseaddr";
     let mut server = net.server.start(&format!("socat -d -d {listen} EXEC:{answer}"), &desk.dir)?;
     server.ready_when("listening on")?;
-    net.outside.attempt("socat -u OPEN:/dev/null TCP4:192.168.1.10:3389,connect-timeout=3")?;
-    net.outside.attempt(&format!(
+    net.site.outside.attempt("socat -u OPEN:/dev/null TCP4:192.168.1.10:3389,connect-timeout=3")?;
+    net.site.outside.attempt(&format!(
         "socat -t 1 OPEN:{request},rdonly!!OPEN:/dev/null,wronly \
          TCP4:192.168.1.10:2299,connect-timeout=3"
     ))
