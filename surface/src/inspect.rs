@@ -8,7 +8,7 @@ use crate::facts::Facts;
 use crate::flow::{Piece, Side, Stream};
 use crate::talk::{Cut, Said, Talk};
 use crate::tls::HANDSHAKE_BYTES_MAX;
-use crate::{App, detect};
+use crate::{App, detect, tls};
 
 /// Bytes kept of each end of a TCP connection while its application is looked for.
 const STREAM_BYTES_MAX: usize = 4096;
@@ -33,6 +33,8 @@ struct Heard {
     whole: bool,
     /// A gap came or the room is used up: later bytes do not join on.
     closed: bool,
+    /// A handshake comes behind what was said in clear.
+    roomy: bool,
 }
 
 impl Heard {
@@ -41,7 +43,7 @@ impl Heard {
     }
 
     fn add(&mut self, data: &[u8]) {
-        let handshake = self.bytes.first().or(data.first()) == Some(&22);
+        let handshake = self.roomy || self.bytes.first().or(data.first()) == Some(&22);
         self.add_up_to(data, if handshake { HANDSHAKE_BYTES_MAX } else { STREAM_BYTES_MAX });
     }
 
@@ -340,6 +342,8 @@ impl Inspection {
             && (stream || app == App::Quic)
             && Facts::wants_more(app, &self.path, &self.talk(settled, last))
         {
+            let handshake = tls::inside::wants_more(app, &self.talk(settled, last));
+            self.heard.iter_mut().for_each(|heard| heard.roomy |= handshake);
             self.known = Some((app, swapped));
             return Outcome::Open;
         }

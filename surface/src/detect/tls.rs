@@ -2,7 +2,7 @@
 
 use crate::App;
 use crate::talk::{Answer, Talk, Test};
-use crate::tls::{self, ServerHello, flight};
+use crate::tls::{self, flight, server_done};
 use crate::tools;
 
 pub(super) const TCP: &[Test] = &[tls, ssl2];
@@ -65,16 +65,6 @@ fn expected(talk: &Talk<'_>) -> bool {
 fn hello_complete(talk: &Talk<'_>) -> bool {
     let client = flight(talk.opener.bytes());
     client.over || client.message(1).is_some()
-}
-
-/// Whether the server's part in clear is complete.
-fn server_done(bytes: &[u8]) -> bool {
-    let server = flight(bytes);
-    let hello = server.message(2).and_then(ServerHello::parse);
-    server.over
-        || hello.is_some_and(|hello| hello.version() >= 0x0304)
-        || server.message(11).is_some()
-        || bytes.len() >= tls::HANDSHAKE_BYTES_MAX
 }
 
 fn shape(bytes: &[u8]) -> Shape {

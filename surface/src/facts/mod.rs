@@ -24,7 +24,7 @@ pub enum Facts {
     /// Nothing besides the application.
     #[default]
     None,
-    /// Of TLS, whatever it carries.
+    /// Of TLS, whatever it carries, and whatever it began inside of.
     Tls(Box<TlsFacts>),
     /// A port that a router was asked for by UPnP, and granted.
     PortMapping(PortMapping),
@@ -69,13 +69,19 @@ impl Facts {
                 };
             }
             App::Smb => return Self::Smb(clear::smb(talk)),
-            _ if store::is_store(app) => return Self::Store(store::facts(app, talk)),
+            _ if store::is_store(app) => {
+                let mut facts = store::facts(app, talk);
+                facts.tls = tls::inside::facts(app, talk).map(Box::new);
+                return Self::Store(facts);
+            }
             _ if clear::is_clear_logon(app, path, talk) => return Self::ClearLogon,
             _ => {}
         }
         match app {
             App::Http => detect::port_mapping(talk).map_or(Self::None, Self::PortMapping),
-            _ => Self::None,
+            _ => {
+                tls::inside::facts(app, talk).map_or(Self::None, |facts| Self::Tls(Box::new(facts)))
+            }
         }
     }
 
@@ -83,6 +89,9 @@ impl Facts {
     pub(crate) fn wants_more(app: App, path: &[App], talk: &Talk<'_>) -> bool {
         if app == App::Quic {
             return tls::quic_wants_more(talk);
+        }
+        if !path.contains(&App::Tls) && tls::inside::wants_more(app, talk) {
+            return true;
         }
         if store::is_store(app) && !path.contains(&App::Tls) {
             return store::wants_more(app, talk);

@@ -5,6 +5,7 @@ use memchr::memmem;
 use crate::App;
 use crate::bytes::{be16, be32};
 use crate::talk::Talk;
+use crate::tls::TlsFacts;
 
 /// How much of a store's conversation is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,7 +19,7 @@ pub enum Encrypted {
 }
 
 /// Of SQL Server, Firebird and DICOM.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StoreFacts {
     /// What is encrypted, if both ends have settled on it.
     pub encrypted: Option<Encrypted>,
@@ -27,6 +28,8 @@ pub struct StoreFacts {
     pub legacy_logon: bool,
     /// Title of the caller that was accepted, as 16 bytes in DICOM.
     pub caller: Option<[u8; 16]>,
+    /// Of the TLS that begins inside.
+    pub tls: Option<Box<TlsFacts>>,
 }
 
 /// Whether an application is one of those.

@@ -2,6 +2,7 @@
 
 mod certificate;
 mod hello;
+pub(crate) mod inside;
 mod ja4;
 mod quic;
 
@@ -69,6 +70,16 @@ pub(crate) fn asked<'a>(
 /// The server's certificate, where it is in clear.
 pub(crate) fn certificate(talk: &Talk<'_>) -> Option<Certificate> {
     flight(talk.answerer.bytes()).message(hello::CERTIFICATE).and_then(Certificate::first_of)
+}
+
+/// Whether the server's part in clear is complete.
+pub(crate) fn server_done(bytes: &[u8]) -> bool {
+    let server = flight(bytes);
+    let hello = server.message(hello::SERVER_HELLO).and_then(ServerHello::parse);
+    server.over
+        || hello.is_some_and(|hello| hello.version() >= 0x0304)
+        || server.message(hello::CERTIFICATE).is_some()
+        || bytes.len() >= HANDSHAKE_BYTES_MAX
 }
 
 /// The facts of a conversation over a stream.

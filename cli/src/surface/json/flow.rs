@@ -277,6 +277,7 @@ impl<'a> Flow<'a> {
             tls: match &flow.facts {
                 Facts::Tls(facts) => Some(Tls::of(facts)),
                 Facts::Rdp(facts) => facts.tls.as_ref().map(Tls::of),
+                Facts::Store(facts) => facts.tls.as_deref().map(Tls::of),
                 _ => None,
             },
             rdp: match &flow.facts {

@@ -35,7 +35,7 @@ pub(super) struct Stores {
 
 impl Stores {
     pub(super) fn flow(&mut self, flow: &FlowRecord) {
-        let Facts::Store(facts) = flow.facts else { return };
+        let Facts::Store(facts) = &flow.facts else { return };
         let key = (flow.app, flow.dst, flow.dst_port);
         if flow.dst.is_loopback() || (self.all.len() >= STORES_MAX && !self.all.contains_key(&key))
         {
