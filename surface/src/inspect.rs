@@ -310,7 +310,8 @@ impl Inspection {
         let swapped = effective.opener != roles.opener;
         let talk = self.talk(effective, last);
         let (app, wrapped) = detect::wrap::open(app, &talk);
-        if let Some(inner) = detect::wrap::refine(app, &talk) {
+        if let Some((inner, sure)) = detect::wrap::refine(app, &talk) {
+            self.sure &= sure;
             let _ = self.path.try_push(app);
             let _ = self.path.try_push(inner);
             return Outcome::Found { app: inner, swapped };

@@ -1,12 +1,13 @@
 //! Who is there: SSDP (UPnP Device Architecture 2.0 section 1), WS-Discovery (OASIS, April 2005 and
-//! version 1.1), MikroTik's neighbour discovery, HSRP (RFC 2281) and RIP (RFC 2453, RFC 2080).
+//! version 1.1), MikroTik's neighbour discovery, HSRP (RFC 2281) and RIP (RFC 2453, RFC 2080), and
+//! frames that a device passes on (TZSP).
 
 use super::fit::{Fit, every, first, judge};
-use super::read::{Parsed, Reader, begins_ignoring_case, has, need};
+use super::read::{Parsed, Reader, Stop, begins_ignoring_case, has, need};
 use crate::App;
 use crate::talk::{Answer, Talk, Test};
 
-pub(super) const UDP: &[Test] = &[ssdp, ws_discovery, mndp, hsrp, rip];
+pub(super) const UDP: &[Test] = &[ssdp, ws_discovery, mndp, hsrp, rip, tzsp];
 
 /// A search or an announcement goes to everybody; an answer has the unique service name.
 fn ssdp(talk: &Talk<'_>) -> Answer {
@@ -125,6 +126,39 @@ fn hsrp(talk: &Talk<'_>) -> Answer {
     judge(App::Hsrp, talk, ends, &[1985, 2029])
 }
 
+/// A frame that a router or an access point passes on (TaZmen Sniffer Protocol, as Wireshark's
+/// `packet-tzsp.c` has it): version 1, type (0 a frame, 1 one to be sent), what it is a frame of (1
+/// Ethernet), tags up to the last (1), an Ethernet header of a known type.
+fn tzsp(talk: &Talk<'_>) -> Answer {
+    let parse = |reader: &mut Reader<'_>, _| {
+        need(reader.u8()? == 1)?;
+        match (reader.u8()?, reader.be16()?) {
+            (0 | 1, 1) => {}
+            // keeps a way open, carries nothing
+            (4, _) => return Ok(Fit::Weak),
+            _ => return Err(Stop::No),
+        }
+        for _ in 0..16 {
+            match reader.u8()? {
+                0 => {}
+                1 => {
+                    reader.take(12)?;
+                    let kind = reader.be16()?;
+                    need(matches!(kind, 0x0800 | 0x0806 | 0x86dd | 0x8100 | 0x88cc))?;
+                    return Ok(Fit::Good);
+                }
+                _ => {
+                    let length = reader.u8()?;
+                    reader.take(length.into())?;
+                }
+            }
+        }
+        Err(Stop::No)
+    };
+    let ends = [every(&talk.opener, parse), every(&talk.answerer, parse)];
+    judge(App::Tzsp, talk, ends, &[37_008])
+}
+
 /// Command, version, zero, and entries of 20 bytes to the end.
 fn rip(talk: &Talk<'_>) -> Answer {
     let ends = [every(&talk.opener, rip_message), every(&talk.answerer, rip_message)];
@@ -226,5 +260,21 @@ mod tests {
         assert_eq!(udp(520, &[(Opener, &ask)]), App::Rip);
         let wrong = hex("02 02 0000 0002 0000 c0a80200 ffffff00 00000000 00000099");
         assert_eq!(udp(520, &[(Opener, &wrong)]), App::Unknown);
+    }
+
+    #[test]
+    fn frames_passed_on() {
+        let frame = "ffffffffffff 020000000001 0806 0001";
+        let first = hex(&format!("01 00 0001 01 {frame}"));
+        assert_eq!(udp(37_008, &[(Opener, &first)]), App::Tzsp);
+        // with tags: signal strength, a filling byte
+        let tagged = hex(&format!("01 00 0001 0a 01 c0 00 01 {frame}"));
+        assert_eq!(udp(37_008, &[(Opener, &tagged), (Opener, &first)]), App::Tzsp);
+        // no last tag, an unknown type of frame, another protocol's version
+        let endless = hex("01 00 0001 0a 01 c0 0a 01 c0");
+        assert_eq!(udp(37_008, &[(Opener, &endless)]), App::Unknown);
+        let strange = hex("01 00 0001 01 ffffffffffff 020000000001 1234 0001");
+        assert_eq!(udp(37_008, &[(Opener, &strange)]), App::Unknown);
+        assert_eq!(udp(37_008, &[(Opener, &hex("02 00 0001 01"))]), App::Unknown);
     }
 }

@@ -1,5 +1,8 @@
 //! Managing devices: SNMP (RFC 1157, 3416, 3412), syslog (RFC 3164, 5424, 6587), TFTP (RFC 1350,
-//! 2347), IPMI over RMCP, CAPWAP (RFC 5415), and NetFlow (RFC 3954) with IPFIX (RFC 7011).
+//! 2347), IPMI over RMCP, CAPWAP (RFC 5415), NetFlow (RFC 3954) with IPFIX (RFC 7011), and Cisco
+//! Smart Install.
+
+use std::cmp::Ordering;
 
 use super::ber::{inside, tag};
 use super::fit::{Fit, every, first, judge, stream};
@@ -8,7 +11,7 @@ use crate::App;
 use crate::talk::{Answer, Said, Talk, Test};
 
 pub(super) const UDP: &[Test] = &[snmp, syslog, tftp, ipmi, capwap, netflow];
-pub(super) const TCP: &[Test] = &[syslog_stream];
+pub(super) const TCP: &[Test] = &[syslog_stream, smart_install];
 
 /// Tags of the PDUs that are sent unasked (RFC 3416 section 3).
 const SNMP_ASKS: &[u8] = &[0xa0, 0xa1, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7];
@@ -344,6 +347,40 @@ fn netflow(talk: &Talk<'_>) -> Answer {
     )
 }
 
+/// Smart Install, by which anyone can take a switch's settings and give it others (Cisco advisory
+/// cisco-sa-20170214-smi): direction (1 to the switch, 2 or more from it), version 1, kind and
+/// length of what follows, each in four bytes.
+fn smart_install(talk: &Talk<'_>) -> Answer {
+    let parse = |reader: &mut Reader<'_>, directions: std::ops::RangeInclusive<u32>| {
+        need(directions.contains(&reader.be32()?))?;
+        need(reader.be32()? <= 1 && (1..=32).contains(&reader.be32()?))?;
+        let length = reader.be32()? as usize;
+        need((8..=4096).contains(&length))?;
+        match reader.rest().len().cmp(&length) {
+            Ordering::Less => Err(Stop::Short),
+            Ordering::Equal => Ok(Fit::Good),
+            Ordering::Greater => Ok(Fit::Weak),
+        }
+    };
+    let ends = [
+        stream(&talk.opener, |reader| parse(reader, 1..=1)),
+        stream(&talk.answerer, |reader| parse(reader, 2..=8)),
+    ];
+    // four numbers, most of their bytes zero: one end alone must have the port besides
+    match judge(App::SmartInstall, talk, ends, &[SMART_INSTALL_PORT]) {
+        Answer::Likely(_) if talk.service_port != SMART_INSTALL_PORT => {
+            if talk.last {
+                Answer::No
+            } else {
+                Answer::More
+            }
+        }
+        answer => answer,
+    }
+}
+
+const SMART_INSTALL_PORT: u16 = 4786;
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::{Answerer, Opener, hex, tcp, udp, udp_on};
@@ -430,5 +467,25 @@ mod tests {
         let ipfix = hex("000a 001c 5c000000 00000001 00000000 0002 000c 0100 0001 0008 0004");
         assert_eq!(udp(4739, &[(Opener, &ipfix)]), App::Netflow);
         assert_eq!(udp_on(4739, &[(Opener, &ipfix[..24])]), App::Unknown);
+    }
+
+    #[test]
+    fn smart_install() {
+        // whether a switch has it, and its answer
+        let ask = hex("00000001 00000001 00000004 00000008 00000001 00000000");
+        let tell = hex("00000004 00000000 00000003 00000008 00000001 00000000");
+        let both = [(Opener, &ask[..]), (Answerer, &tell[..])];
+        assert_eq!(tcp(4786, &both), App::SmartInstall);
+        let on = |port: u16, who, bytes: &[u8]| {
+            super::super::testing::tcp_path(port, &[(who, bytes)]).last().copied()
+        };
+        assert_eq!(on(4786, Opener, &ask), Some(App::SmartInstall));
+        assert_eq!(on(4786, Answerer, &tell), Some(App::SmartInstall));
+        // one end alone on another port; a length that is none; Firebird's beginning
+        assert_eq!((on(2299, Opener, &ask), on(2299, Answerer, &tell)), (None, None));
+        let bad = hex("00000001 00000001 00000004 00000000 00000001 00000000");
+        assert_eq!(on(4786, Opener, &bad), None);
+        let firebird = hex("00000001 00000013 00000003 00000001 00000000");
+        assert_eq!(on(4786, Opener, &firebird), None);
     }
 }

@@ -202,19 +202,52 @@ pub(super) fn refine(talk: &Talk<'_>) -> Option<App> {
         }
         sni = name.and_then(|name| str::from_utf8(name).ok());
     }
-    if let Some(sni) = sni {
-        return tools::by_relay(sni);
+    if let Some(app) = sni.and_then(tools::by_relay) {
+        return Some(app);
     }
-    // AnyDesk's certificates name it, on either side of the connection
-    let names = [&b"AnyDesk Client"[..], b"philandro Software GmbH"];
+    // certificates that name the product, AnyDesk's on either side of the connection
     let server = talk.answerer.bytes();
-    if !names.iter().any(|name| memchr::memmem::find(server, name).is_some()) {
+    if !CERTIFICATES.iter().any(|&(name, _)| memchr::memmem::find(server, name).is_some()) {
         return None;
     }
     let certificate = tls::certificate(talk)?;
-    let names = [certificate.subject.as_deref(), certificate.organization.as_deref()];
-    (names[0] == Some("AnyDesk Client") || names[1] == Some("philandro Software GmbH"))
-        .then_some(App::AnyDesk)
+    let names = [certificate.subject, certificate.organization];
+    let named = |name: &[u8]| names.iter().flatten().any(|own| own.as_bytes() == name);
+    CERTIFICATES.iter().find(|&&(name, _)| named(name)).map(|&(_, app)| app)
+}
+
+/// Names of subjects or their organisations that only these products' own certificates have.
+const CERTIFICATES: &[(&[u8], App)] = &[
+    (b"AnyDesk Client", App::AnyDesk),
+    (b"philandro Software GmbH", App::AnyDesk),
+    // made by its set-up; its clients look for this very name
+    (b"Veeam Backup Server Certificate", App::Veeam),
+];
+
+/// The port of remote desktops.
+const RDP_PORT: u16 = 3389;
+/// Windows makes a computer's own certificate for half a year: 182 days and up to two more.
+const HALF_A_YEAR: std::ops::RangeInclusive<i64> = 182 * 86_400..=184 * 86_400;
+
+/// A remote desktop whose client begins with TLS (MS-RDPBCGR section 5.4.2.2, "direct approach").
+/// What is inside cannot be seen. That the client names no protocol, and the port, or a certificate
+/// like the one that Windows makes for itself (issued by itself, to a name without a domain, for
+/// half a year), make it likely and no more.
+pub(super) fn desktop(talk: &Talk<'_>) -> Option<(App, bool)> {
+    let client = flight(talk.opener.bytes());
+    let (_, mut alpn) = tls::asked(&client)?;
+    let answered = matches!(shape(talk.answerer.bytes()), Shape::Hello(2));
+    if alpn.next().is_some() || !answered {
+        return None;
+    }
+    let own = tls::certificate(talk).is_some_and(|certificate| {
+        let name = certificate.subject.unwrap_or_default();
+        certificate.self_issued
+            && HALF_A_YEAR.contains(&certificate.not_after.saturating_sub(certificate.not_before))
+            && (1..=15).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    });
+    (own || talk.service_port == RDP_PORT).then_some((App::Rdp, false))
 }
 
 #[cfg(test)]
@@ -292,5 +325,89 @@ mod tests {
         assert_eq!(udp(443, &[(Opener, &hello)]), App::Dtls);
         hello.push(0);
         assert_eq!(udp(443, &[(Opener, &hello)]), App::Unknown);
+    }
+
+    fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let body = parts.concat();
+        let mut bytes = vec![tag, 0x82];
+        bytes.extend((body.len() as u16).to_be_bytes());
+        bytes.extend(body);
+        bytes
+    }
+
+    /// The server's part up to its certificate: of TLS 1.2, with these names and this time.
+    fn certificate(issuer: &str, subject: &str, until: &str) -> Vec<u8> {
+        let name = |name: &str| {
+            let text = der(12, &[name.as_bytes()]);
+            let part = der(0x30, &[&[6, 3, 0x55, 4, 3], &text]);
+            der(0x30, &[&der(0x31, &[&part])])
+        };
+        let algorithm: &[u8] =
+            &[0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11, 5, 0];
+        let time = |text: &str| der(0x17, &[text.as_bytes()]);
+        let valid = der(0x30, &[&time("260101000000Z"), &time(until)]);
+        let key = der(0x30, &[algorithm, &[3, 2, 0, 5]]);
+        let inner = der(
+            0x30,
+            &[&[0xa0, 3, 2, 1, 2, 2, 1, 1], algorithm, &name(issuer), &valid, &name(subject), &key],
+        );
+        let whole = der(0x30, &[&inner, algorithm, &[3, 2, 0, 5]]);
+        let u24 = |n: usize| (n as u32).to_be_bytes()[1..].to_vec();
+        let list = [u24(whole.len() + 3), u24(whole.len()), whole].concat();
+        let mut body = vec![3, 3];
+        body.extend([9; 32]);
+        body.extend([0, 0xc0, 0x30, 0]);
+        let messages = [vec![2], u24(body.len()), body, vec![11], u24(list.len()), list].concat();
+        let mut record = vec![22, 3, 3];
+        record.extend((messages.len() as u16).to_be_bytes());
+        record.extend(messages);
+        record
+    }
+
+    #[test]
+    fn a_remote_desktop_behind_tls_is_likely_only() {
+        let client = client_hello("192.168.1.10");
+        let path =
+            |port: u16, server: &[u8]| tcp_path(port, &[(Opener, &client), (Answerer, server)]);
+        let desktop = [App::Tls, App::Rdp];
+        // as Windows makes it: half a year, in its own name
+        let own = certificate("FRONT-PC", "FRONT-PC", "260702000000Z");
+        assert_eq!(path(2299, &own), desktop);
+        assert_eq!(path(3389, &server_hello()), desktop);
+        assert_eq!(path(2299, &server_hello()), [App::Tls]);
+        for (issuer, subject, until) in [
+            ("FRONT-PC", "FRONT-PC", "270101000000Z"),
+            ("Practice CA", "FRONT-PC", "260702000000Z"),
+            ("www.example.org", "www.example.org", "260702000000Z"),
+        ] {
+            assert_eq!(path(2299, &certificate(issuer, subject, until)), [App::Tls]);
+        }
+        // never sure, whatever the port
+        let said = |bytes| crate::Said::new(bytes, &[], true);
+        let talk = Talk {
+            opener: said(&client),
+            answerer: said(&own),
+            service_port: 3389,
+            ..Talk::default()
+        };
+        assert_eq!(desktop_of(&talk), Some((App::Rdp, false)));
+        // one end alone
+        assert_eq!(tcp_path(3389, &[(Opener, &client)]), [App::Tls]);
+    }
+
+    fn desktop_of(talk: &Talk<'_>) -> Option<(App, bool)> {
+        super::super::wrap::refine(App::Tls, talk)
+    }
+
+    #[test]
+    fn a_certificate_that_names_the_product() {
+        let client = client_hello("");
+        let name = "Veeam Backup Server Certificate";
+        let path = |name: &str| {
+            let server = certificate(name, name, "360101000000Z");
+            tcp_path(9419, &[(Opener, &client), (Answerer, &server)])
+        };
+        assert_eq!(path(name), [App::Tls, App::Veeam]);
+        assert_eq!(path("Not the Veeam Backup Server Certificate"), [App::Tls]);
     }
 }

@@ -10,7 +10,8 @@ pub(super) const TCP: &[Test] = &[http, http2, socks5, socks4];
 
 /// Methods registered with IANA ("HTTP Method Registry"), `WebDAV`'s (RFC 4918, RFC 3253, RFC 3648,
 /// RFC 5323)
-/// and those of Microsoft's RPC over HTTP (MS-RPCH section 2.1.2.1).
+/// those of Microsoft's RPC over HTTP (MS-RPCH section 2.1.2.1), and of its VPN (MS-SSTP section
+/// 3.2.4.1).
 const METHODS: &[&[u8]] = &[
     b"GET",
     b"POST",
@@ -39,6 +40,7 @@ const METHODS: &[&[u8]] = &[
     b"RPC_IN_DATA",
     b"RPC_OUT_DATA",
     b"BITS_POST",
+    b"SSTP_DUPLEX_POST",
 ];
 
 /// Bytes of a request line within which the version must come.
@@ -161,6 +163,10 @@ fn contains(hay: &[u8], needle: &[u8]) -> bool {
 
 /// What HTTP carries that has a name of its own.
 pub(super) fn refine(talk: &Talk<'_>) -> Option<App> {
+    // seen where TLS ends in front of the server
+    if talk.opener.bytes().starts_with(b"SSTP_DUPLEX_POST /sra_{") {
+        return Some(App::Sstp);
+    }
     fields(talk.opener.bytes()).find_map(|(name, value)| {
         let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
         match name.len() {
@@ -435,5 +441,17 @@ mod tests {
         let granted = hex("00 5a 0000 00000000");
         let said: &[(_, &[u8])] = &[(Opener, &four), (Answerer, &granted), (Opener, inner)];
         assert_eq!(tcp_path(1080, said), [App::Socks, App::Http]);
+    }
+
+    #[test]
+    fn a_vpn_in_a_request() {
+        let request = b"SSTP_DUPLEX_POST /sra_{BA195980-CD49-458b-9E23-C84EE0ADCD75}/ HTTP/1.1\r\n\
+            Content-Length: 18446744073709551615\r\nHost: vpn.example\r\n\r\n";
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n";
+        let both = tcp_path(80, &[(Opener, request), (Answerer, answer)]);
+        assert_eq!(both, [crate::App::Http, crate::App::Sstp]);
+        assert_eq!(tcp_path(80, &[(Opener, request)]), both);
+        let other = b"POST /sra_{BA195980-CD49-458b-9E23-C84EE0ADCD75}/ HTTP/1.1\r\n\r\n";
+        assert_eq!(tcp_path(80, &[(Opener, other), (Answerer, answer)]), [crate::App::Http]);
     }
 }

@@ -28,11 +28,12 @@ pub(crate) fn open(app: App, talk: &Talk<'_>) -> (App, Wrapped) {
     }
 }
 
-/// The application that is told by what its carrier says, not by bytes of its own.
-pub(crate) fn refine(app: App, talk: &Talk<'_>) -> Option<App> {
+/// The application that is told by what its carrier says, not by bytes of its own, and whether
+/// that is sure.
+pub(crate) fn refine(app: App, talk: &Talk<'_>) -> Option<(App, bool)> {
     match app {
-        App::Http => web::refine(talk),
-        App::Tls => tls::refine(talk),
+        App::Http => web::refine(talk).map(|app| (app, true)),
+        App::Tls => tls::refine(talk).map(|app| (app, true)).or_else(|| tls::desktop(talk)),
         _ => None,
     }
 }
