@@ -274,6 +274,8 @@ impl Analyzer {
         if matches!(flow.look, Look::Done) {
             if one.packet.proto == proto::UDP && listens(flow.app) {
                 self.site.message(&message(flow, one.side, one.packet.payload, Some(one)));
+            } else if one.packet.proto == proto::ICMPV6 && one.packet.icmp == Some((134, 0)) {
+                self.site.router(&one.packet, one.time_ns, one.number);
             }
         } else {
             let room = self.limits.inspected_bytes_max.saturating_sub(self.inspected);

@@ -72,16 +72,23 @@ pub struct Card {
 impl Card {
     fn of(mac: MacAddr, key: &NameKey) -> Self {
         let [a, b, c, ..] = mac.0;
-        let hypervisor = match [a, b, c] {
-            [0x00, 0x15, 0x5d] => Some("hyper-v"),
-            [0x00, 0x50, 0x56] | [0x00, 0x0c, 0x29] | [0x00, 0x05, 0x69] => Some("vmware"),
-            [0x52, 0x54, 0x00] => Some("qemu"),
-            [0xbc, 0x24, 0x11] => Some("proxmox"),
-            [0x00, 0x16, 0x3e] => Some("xen"),
-            [0x08, 0x00, 0x27] => Some("virtualbox"),
-            _ => None,
-        };
+        let hypervisor = hypervisor(mac);
         Self { maker: [a, b, c], local: mac.is_local(), hypervisor, id: key.card(mac) }
+    }
+}
+
+/// The product that gives its virtual machines such addresses (IEEE registrations; QEMU's is its
+/// own choice).
+pub(super) const fn hypervisor(mac: MacAddr) -> Option<&'static str> {
+    let [a, b, c, ..] = mac.0;
+    match [a, b, c] {
+        [0x00, 0x15, 0x5d] => Some("hyper-v"),
+        [0x00, 0x50, 0x56] | [0x00, 0x0c, 0x29] | [0x00, 0x05, 0x69] => Some("vmware"),
+        [0x52, 0x54, 0x00] => Some("qemu"),
+        [0xbc, 0x24, 0x11] => Some("proxmox"),
+        [0x00, 0x16, 0x3e] => Some("xen"),
+        [0x08, 0x00, 0x27] => Some("virtualbox"),
+        _ => None,
     }
 }
 

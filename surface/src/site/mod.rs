@@ -71,7 +71,14 @@ impl Site {
     /// A packet that opens a TCP connection.
     pub(crate) fn syn(&mut self, packet: &Packet<'_>, time_ns: i64, frame: u64) {
         self.pairs.syn(packet, time_ns, frame);
-        self.lan.syn(packet);
+        self.lan.syn(packet, time_ns, frame);
+    }
+
+    /// A router advertisement of IPv6.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn router(&mut self, packet: &Packet<'_>, time_ns: i64, frame: u64) {
+        self.lan.router(packet, time_ns, frame);
     }
 
     /// An Ethernet frame that carries no IP packet.
@@ -202,7 +209,9 @@ pub(crate) const fn listens(app: App) -> bool {
             | App::Llmnr
             | App::NetbiosNs
             | App::Dhcp
+            | App::Dhcpv6
             | App::Snmp
+            | App::Ssdp
             | App::Tftp
     )
 }

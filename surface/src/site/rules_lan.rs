@@ -172,3 +172,88 @@ pub(super) static DICOM_ANYONE: Rule = Rule {
     action: "Have the server's list of callers checked by whoever keeps it.",
     refute: "A workstation may have several programs, each with a name of its own.",
 };
+
+pub(super) static RA_ROGUE: Rule = Rule {
+    id: "lan.ra-rogue",
+    title: "A second device leads computers out by IPv6",
+    meaning: "Computers believe whoever says that it is a router for IPv6, also where nobody uses \
+              IPv6. The second one names networks or name servers of its own: what computers send \
+              may pass through it.",
+    action: "Find the device by the frames named. If nobody knows it, unplug it. Have the switch \
+             refuse such messages from its other ports (RA guard).",
+    refute: "A second line to the internet with a router of its own.",
+};
+
+pub(super) static NEWCOMER: Rule = Rule {
+    id: "lan.newcomer",
+    title: "A device joined the network that had not been heard before",
+    meaning: "Most often a computer that was switched on. It can also be one that somebody plugged \
+              into a free socket.",
+    action: "Compare the time and the maker with who came in. Switch off sockets that nobody uses.",
+    refute: "Anything that was off, asleep or away when the recording began looks the same.",
+};
+
+pub(super) static NEWCOMER_RANDOM: Rule = Rule {
+    id: "lan.newcomer-random",
+    title: "Devices joined that make up their addresses",
+    meaning: "Telephones and tablets do so in order not to be followed, and virtual machines. They \
+              cannot be told from ones that were there before.",
+    action: "Keep staff's and visitors' telephones in a network of their own.",
+    refute: "The same device with a new address counts again.",
+};
+
+pub(super) static STP_ROOT: Rule = Rule {
+    id: "lan.stp-root",
+    title: "Another switch took over as the root of the network",
+    meaning: "Switches agree on one of them, through which most traffic goes. Another one called \
+              itself better. Any device at a socket can do that, and read what then passes \
+              through it.",
+    action: "Ask whether a switch was added or restarted at that time. Have the switches refuse \
+             such messages from sockets (BPDU guard, root guard).",
+    refute: "A switch that was put in, restarted or set up anew does the same.",
+};
+
+pub(super) static STP_HEARD: Rule = Rule {
+    id: "lan.stp-heard",
+    title: "Switches talk to each other where computers can hear it",
+    meaning: "The place where this was recorded hears how switches agree on their tree. Where they \
+              can be heard, a device can take part, unless the switch refuses it.",
+    action: "Look whether BPDU guard is on at the sockets of computers.",
+    refute: "A mirror of the line between two switches hears this rightly.",
+};
+
+pub(super) static TRUNK: Rule = Rule {
+    id: "lan.trunk-offered",
+    title: "A switch offers to open all its networks",
+    meaning: "A port of the switch would become a trunk if the device at it asked (DTP). Such a \
+              device is then in all networks of the switch, also those that are kept apart.",
+    action: "Set ports of computers to access, and switch negotiation off (nonegotiate).",
+    refute: "A mirror of the line between two switches hears this rightly.",
+};
+
+pub(super) static UPNP_OFFERED: Rule = Rule {
+    id: "lan.upnp-offered",
+    title: "The router lets any program open its ports",
+    meaning: "The router says to everybody that it takes orders to lead ports of its internet \
+              address inside (UPnP). A program that somebody was made to start can use that.",
+    action: "Switch UPnP off in the router.",
+    refute: "The router may refuse each such order.",
+};
+
+pub(super) static SMART_INSTALL: Rule = Rule {
+    id: "lan.smart-install",
+    title: "A switch can be given new settings by anyone",
+    meaning: "The switch answers to Smart Install, which asks for no password: whoever reaches it \
+              can read its settings, change them and load other software.",
+    action: "Switch it off (no vstack), and look at the switch's settings for what is not yours.",
+    refute: "None: the switch answered.",
+};
+
+pub(super) static GUESTS_ALONE: Rule = Rule {
+    id: "lan.guests-alone",
+    title: "Virtual machines only: their host was not heard",
+    meaning: "All who sent packets here are virtual machines of one product. If the machine they \
+              run on has no adapter on this virtual switch, it cannot be reached by this way.",
+    action: "Keep it so: give the host an adapter in a network of its own only.",
+    refute: "A host that was silent during the recording looks the same.",
+};

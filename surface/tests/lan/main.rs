@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
 mod clear;
+mod ports;
 mod wire;
 
 use wire::{A, B, OTHER, ROUTER, analysis, arp, card, rules, tcp, udp};

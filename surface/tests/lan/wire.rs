@@ -10,8 +10,11 @@ pub(crate) const ROUTER: [u8; 4] = [192, 168, 1, 1];
 pub(crate) const OTHER: [u8; 4] = [192, 168, 1, 66];
 
 pub(crate) fn analysis(frames: &[Vec<u8>]) -> (Analyzer, Vec<FlowRecord>) {
-    let bytes = testkit::build::pcap(LinkType::ETHERNET, frames);
-    let source = capture::Source::from_bytes("frames", bytes).unwrap();
+    analyze(testkit::build::pcap(LinkType::ETHERNET, frames))
+}
+
+fn analyze(file: Vec<u8>) -> (Analyzer, Vec<FlowRecord>) {
+    let source = capture::Source::from_bytes("frames", file).unwrap();
     let mut reader = capture::Reader::new(source).unwrap();
     let mut analyzer = Analyzer::new(Limits::default());
     while let Some(batch) = reader.next_batch().unwrap() {
@@ -23,13 +26,28 @@ pub(crate) fn analysis(frames: &[Vec<u8>]) -> (Analyzer, Vec<FlowRecord>) {
 
 /// Rules found, with their severities and frames.
 pub(crate) fn rules(frames: &[Vec<u8>]) -> Vec<(&'static str, &'static str, Vec<u64>)> {
-    let (analyzer, _) = analysis(frames);
+    found(&analysis(frames).0)
+}
+
+fn found(analyzer: &Analyzer) -> Vec<(&'static str, &'static str, Vec<u64>)> {
     let findings = analyzer.site().findings();
     findings.into_iter().map(|f| (f.rule.id, f.severity.name(), f.evidence)).collect()
 }
 
 pub(crate) fn card(ip: [u8; 4]) -> [u8; 6] {
     [2, 0, 0, 0, 0, ip[3]]
+}
+
+/// Frames with the time at which each came, in minutes.
+pub(crate) fn rules_at(frames: &[(i64, Vec<u8>)]) -> Vec<(&'static str, &'static str, Vec<u64>)> {
+    let mut file = Vec::new();
+    let mut writer =
+        capture::write::PcapWriter::new(&mut file, LinkType::ETHERNET, 0, None).unwrap();
+    for (minute, frame) in frames {
+        let ns = 1_700_000_000_000_000_000 + minute * 60_000_000_000;
+        writer.write_frame(ns, frame.len() as u32, frame).unwrap();
+    }
+    found(&analyze(file).0)
 }
 
 pub(crate) fn udp(from: ([u8; 4], u16), to: ([u8; 4], u16), payload: &[u8]) -> Vec<u8> {

@@ -33,6 +33,8 @@ enum What {
     ClearLogon,
     Smb1,
     Ntlm1,
+    OpensPorts,
+    SmartInstall,
 }
 
 #[derive(Debug, Default)]
@@ -66,6 +68,9 @@ impl Managed {
                 }
                 _ => {}
             },
+            App::Ssdp if offers_ports(message.payload) => {
+                self.add((What::OpensPorts, App::Ssdp), (from.0, 0), (from.0, frame, time_ns));
+            }
             App::Tftp if names_settings(message.payload) => {
                 self.add((What::SettingsInClear, App::Tftp), to, asker);
             }
@@ -104,6 +109,9 @@ impl Managed {
         if flow.app == App::Telnet && both && inside && certain {
             self.add((What::Telnet, App::Telnet), server, client);
         }
+        if flow.app == App::SmartInstall && flow.app_sure && both && inside {
+            self.add((What::SmartInstall, App::SmartInstall), server, client);
+        }
     }
 
     pub(super) fn findings(&self) -> Vec<Finding> {
@@ -141,6 +149,8 @@ fn finding(what: What, app: App, (host, port): (IpAddr, u16), seen: &Seen) -> Fi
         What::ClearLogon => (&rules::CLEAR_LOGON, Severity::Medium),
         What::Smb1 => (&rules::SMB1, Severity::Medium),
         What::Ntlm1 => (&rules::NTLM1, Severity::Medium),
+        What::OpensPorts => (&rules::UPNP_OFFERED, Severity::Low),
+        What::SmartInstall => (&rules::SMART_INSTALL, Severity::Medium),
     };
     let mut finding = seen.finding(rule, severity, Sure::Proven, &[host]);
     finding.port = port;
@@ -159,6 +169,10 @@ fn finding(what: What, app: App, (host, port): (IpAddr, u16), seen: &Seen) -> Fi
         What::ClearLogon => format!("somebody logged on to {app} on {service} without encryption"),
         What::Smb1 => format!("{service} speaks version 1 of SMB when asked to"),
         What::Ntlm1 => format!("somebody logged on to {service} by version 1 of NTLM"),
+        What::OpensPorts => {
+            format!("{host} says that programs may open its ports to the internet (UPnP)")
+        }
+        What::SmartInstall => format!("{service} answered to Smart Install"),
     };
     finding
 }
@@ -187,6 +201,17 @@ fn snmp_default(bytes: &[u8]) -> Option<Pdu> {
         0xa2 => Some(Pdu::Answer),
         _ => None,
     }
+}
+
+/// An announcement or an answer of a router that takes orders from any program (UPnP Forum,
+/// InternetGatewayDevice).
+fn offers_ports(bytes: &[u8]) -> bool {
+    let says = |what: &[u8]| memchr::memmem::find(bytes, what).is_some();
+    (bytes.starts_with(b"NOTIFY ") || bytes.starts_with(b"HTTP/1."))
+        && (says(b":InternetGatewayDevice:")
+            || says(b":WANIPConnection:")
+            || says(b":WANPPPConnection:"))
+        && !says(b"ssdp:byebye")
 }
 
 /// A request to read or write (RFC 1350 section 5) a file named like settings.

@@ -43,9 +43,34 @@ pub(super) struct Resolvers {
     answerers: BTreeMap<IpAddr, Answerer>,
     /// Names that hosts have said to be theirs, or that another one answered.
     owners: BTreeMap<String, BTreeSet<IpAddr>>,
+    /// Name servers that lead programs which look for proxy settings to an address.
+    proxies: BTreeMap<(IpAddr, IpAddr), Seen>,
 }
 
+/// Answers remembered that name a proxy.
+const PROXIES_MAX: usize = 64;
+
 impl Resolvers {
+    /// A message of DNS: an answer to who looks for proxy settings.
+    pub(super) fn dns(&mut self, message: &Message<'_>) {
+        let asked = message.payload.get(12..17);
+        if !asked.is_some_and(|label| label.eq_ignore_ascii_case(b"\x04wpad")) {
+            return;
+        }
+        let Some(read) = names(message.payload) else { return };
+        if !read.response || !read.fine {
+            return;
+        }
+        for record in &read.records {
+            let RecordData::Address(ip) = record.data else { continue };
+            let key = (message.from.0, ip);
+            let room = self.proxies.len() < PROXIES_MAX || self.proxies.contains_key(&key);
+            if room && place(ip) != Place::NoHost {
+                self.proxies.entry(key).or_default().at(message.frame, message.time_ns);
+            }
+        }
+    }
+
     pub(super) fn message(&mut self, message: &Message<'_>) {
         let Some(read) = names(message.payload) else { return };
         let netbios_name = |name: &str| match message.app {
@@ -134,6 +159,18 @@ impl Resolvers {
                     counted(self.asked_proxy.hosts(), "host", "hosts")
                 );
             }
+            findings.push(finding);
+        }
+        for (&(server, ip), seen) in &self.proxies {
+            // a name of the whole world, of which anyone may own the place above
+            let outside = place(ip) == Place::Outside;
+            let severity = if outside { Severity::Medium } else { Severity::Low };
+            let mut finding =
+                seen.finding(&rules::PROXY_NAMED, severity, Sure::Proven, &[server, ip]);
+            finding.detail = format!(
+                "the name server {server} leads hosts that look for proxy settings (wpad) to {ip}{}",
+                if outside { ", which is on the internet" } else { "" }
+            );
             findings.push(finding);
         }
         let poisons = |answerer: &&Answerer| answerer.bait || answerer.most >= NAMES_MIN;

@@ -41,6 +41,20 @@ impl Seen {
         }
     }
 
+    /// These sightings as well.
+    pub(in crate::site) fn join(&mut self, other: &Self) {
+        self.first_ns =
+            if self.count == 0 { other.first_ns } else { self.first_ns.min(other.first_ns) };
+        self.last_ns = self.last_ns.max(other.last_ns);
+        self.count += other.count;
+        for &frame in &other.frames {
+            if !self.frames.contains(&frame) {
+                let _ = self.frames.try_push(frame);
+            }
+        }
+        other.hosts.iter().for_each(|&host| self.by(host));
+    }
+
     /// Hosts that had to do with it.
     pub(in crate::site) fn hosts(&self) -> usize {
         self.hosts.len()
