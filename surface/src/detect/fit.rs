@@ -85,11 +85,14 @@ pub(super) fn every(said: &Said<'_>, parse: impl Fn(&mut Reader<'_>, usize) -> P
 }
 
 /// The answer that the opener's and the answerer's bytes make together. A weak fit of one end alone
-/// is worth something only on one of `ports`.
+/// is worth something only on one of `ports`. What the opener of a connection says is sure when the
+/// other end has not spoken against it: who looks for services says the same to all of them.
 pub(super) fn judge(app: App, talk: &Talk<'_>, ends: [Fit; 2], ports: &[u16]) -> Answer {
     let [opener, answerer] = ends;
+    let unanswered = talk.answerer.is_empty() && !talk.last && talk.opener.first().is_none();
     match (opener.min(answerer), opener.max(answerer)) {
         (Fit::No, _) | (Fit::Adrift, Fit::Adrift | Fit::Weak) => Answer::No,
+        (_, Fit::Alone) if unanswered => Answer::Likely(app),
         (_, Fit::Alone) | (Fit::Weak | Fit::Good, Fit::Good) => Answer::Sure(app),
         (_, Fit::Good) | (Fit::Weak, Fit::Weak) => Answer::Likely(app),
         (_, Fit::Weak) if ports.contains(&talk.service_port) => Answer::Likely(app),

@@ -244,5 +244,8 @@ mod tests {
         assert_eq!(udp(135, &[(Opener, &datagram)]), App::DceRpc);
         datagram.push(0);
         assert_eq!(udp(135, &[(Opener, &datagram)]), App::Unknown);
+        // asked of a service that is another one, which answers in its own way (Modbus)
+        let strange = hex("05 00 0b 03 00 03 00 80 01");
+        assert_eq!(tcp(502, &[(Opener, &bind), (Answerer, &strange)]), App::Unknown);
     }
 }
