@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 /// Runs every kept input of `target`.
-fn replay(target: &str, run: fn(&[u8])) {
+fn replay(target: &str, run: impl Fn(&[u8]) + std::panic::RefUnwindSafe) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
     let entries = fs::read_dir(&folder).expect("the kept inputs");
     let mut inputs: Vec<_> = entries.map(|entry| entry.expect("an entry")).collect();
@@ -45,5 +45,22 @@ fn replay_of_any_file() {
 
 #[test]
 fn surface() {
-    replay("surface", fuzz::surface::run);
+    for &(target, dialogs) in fuzz::surface::FAMILIES {
+        replay(target, |bytes| fuzz::surface::run(bytes, dialogs));
+    }
+}
+
+/// What the targets build is what surface reads: a dialog whose fields do not lie is told by name.
+#[test]
+fn dialogs_without_lies_are_told_apart() {
+    let mut wrong = Vec::new();
+    for &(target, dialogs) in fuzz::surface::FAMILIES {
+        for (number, dialog) in (0..).zip(dialogs).filter(|(_, dialog)| !dialog.app.is_empty()) {
+            let names = fuzz::surface::told_by_name(dialogs, number);
+            if !names.contains(&dialog.app) {
+                wrong.push(format!("{target} {number}: {} is taken for {names:?}", dialog.app));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

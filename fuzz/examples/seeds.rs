@@ -5,7 +5,11 @@
 
 use capture::Reader;
 use capture::write::{FrameOptions, InterfaceSpec, PcapWriter, PcapngWriter, SectionSpec};
-use skb::LinkType;
+use framewalk_fuzz::surface;
+use framewalk_fuzz::surface::net::raw_head;
+use framewalk_fuzz::surface::script::Who;
+use skb::{FrameMeta, LinkType};
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 use std::io::Write as _;
@@ -37,7 +41,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         for (name, bytes) in readers(&stem, &frames)? {
             write(&corpus("capture_reader"), &name, &bytes)?;
             if !name.ends_with("st") && !name.ends_with("gz") {
-                write(&corpus("surface"), &name, &[&[4], &bytes[..]].concat())?;
+                let bytes = [&[surface::CAPTURE], &bytes[..]].concat();
+                write(&corpus(family(&frames)), &name, &bytes)?;
             }
             for (options, head) in framewalk_fuzz::replay::SEED_OPTIONS {
                 if !name.ends_with("st") && !name.ends_with("gz") {
@@ -51,6 +56,22 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         for (name, bytes) in paths(&stem, &frames) {
             write(&corpus("path"), &name, &bytes)?;
+        }
+        for (target, name, bytes) in said(&stem, &frames) {
+            write(&corpus(target), &name, &bytes)?;
+        }
+    }
+    for (target, dialogs) in surface::FAMILIES {
+        for number in 0..dialogs.len() as u8 {
+            // the checks: other portions, segments, one end; limits that are reached
+            for head in [0, 0x40, 0x80, 3] {
+                let bytes = surface::plain(head, number, if head == 0x40 { 40 } else { 0 });
+                write(
+                    &root.join("corpus").join(target),
+                    &format!("plain-{number}-{head}"),
+                    &bytes,
+                )?;
+            }
         }
     }
     Ok(())
@@ -151,4 +172,83 @@ fn paths(stem: &str, frames: &[Frame]) -> Vec<(String, Vec<u8>)> {
         seeds.push((format!("{stem}-{name}"), bytes));
     }
     seeds
+}
+
+/// The target of conversations with a port.
+fn target_of(port: u16) -> &'static str {
+    match port {
+        2299 | 3389 => "surface_rdp",
+        53 | 67 | 69 | 123 | 137 | 161 | 1900 | 5351 | 5353 | 5355 => "surface_lan",
+        88 | 135 | 138 | 139 | 389 | 445 => "surface_windows",
+        104 | 873 | 1433 | 2575 | 3050 | 3306 | 5432 | 11112 => "surface_stores",
+        22 | 23 | 500 | 1194 | 1701 | 1723 | 4500 | 5900 | 51820 => "surface_remote",
+        21 | 25 | 80 | 110 | 143 | 443 | 465 | 587 | 993 | 995 | 8000 | 8080 => "surface_web",
+        _ => "surface_site",
+    }
+}
+
+/// The target whose conversations a capture has most of.
+fn family(frames: &[Frame]) -> &'static str {
+    let mut targets = BTreeMap::<_, usize>::new();
+    let mut peeler = ::surface::Peeler::default();
+    for frame in frames {
+        if let ::surface::Peeled::Packet(packet) = peel(&mut peeler, frame) {
+            *targets.entry(target_of(packet.src_port.min(packet.dst_port))).or_default() += 1;
+        }
+    }
+    let most = targets.into_iter().max_by_key(|(_, count)| *count);
+    most.map_or("surface_lan", |(target, _)| target)
+}
+
+fn peel<'a>(peeler: &mut ::surface::Peeler, frame: &'a Frame) -> ::surface::Peeled<'a> {
+    peeler.peel(frame.linktype, &frame.data, || FrameMeta {
+        linktype: frame.linktype,
+        origlen: frame.origlen,
+        ..FrameMeta::default()
+    })
+}
+
+/// Conversations of one capture that become seeds, messages and bytes of each.
+const SAID_MAX: usize = 24;
+const MESSAGES_MAX: usize = 10;
+const MESSAGE_MAX: usize = 700;
+
+/// What is said in conversations, as messages of the raw kind.
+fn said(stem: &str, frames: &[Frame]) -> Vec<(&'static str, String, Vec<u8>)> {
+    let mut all = BTreeMap::<_, (u16, bool, usize, Vec<u8>)>::new();
+    let mut peeler = ::surface::Peeler::default();
+    for frame in frames {
+        let ::surface::Peeled::Packet(packet) = peel(&mut peeler, frame) else { continue };
+        let (src, dst) = ((packet.src, packet.src_port), (packet.dst, packet.dst_port));
+        let is_tcp = packet.proto == ::surface::proto::TCP;
+        if packet.payload.is_empty() || !(is_tcp || packet.proto == ::surface::proto::UDP) {
+            continue;
+        }
+        let key = (src.min(dst), src.max(dst), packet.proto);
+        let port = packet.src_port.min(packet.dst_port);
+        let (.., messages, bytes) = all.entry(key).or_insert((port, is_tcp, 0, Vec::new()));
+        if *messages < MESSAGES_MAX {
+            let who = if packet.dst_port == port { Who::Client } else { Who::Server };
+            let said = &packet.payload[..packet.payload.len().min(MESSAGE_MAX)];
+            bytes.extend(raw_head(who, said.len()));
+            bytes.extend(said);
+            *messages += 1;
+        }
+    }
+    let mut seeds = BTreeMap::new();
+    for (port, is_tcp, _, said) in all.into_values() {
+        let target = target_of(port);
+        let Some((_, dialogs)) = surface::FAMILIES.iter().find(|(name, _)| *name == target) else {
+            continue;
+        };
+        // the kind behind all dialogs: messages as they are
+        let mut bytes = vec![0, dialogs.len() as u8, 0, 0, 0, if is_tcp { 0 } else { 0x40 }];
+        bytes.extend((said.len() as u16).to_le_bytes());
+        bytes.extend(said);
+        if seeds.len() < SAID_MAX {
+            seeds.entry((target, port)).or_insert(bytes);
+        }
+    }
+    let named = |((target, port), bytes)| (target, format!("{stem}-said-{port}"), bytes);
+    seeds.into_iter().map(named).collect()
 }
