@@ -1,8 +1,8 @@
 //! TLS that begins inside another protocol, behind what both ends say in clear: `STARTTLS` of mail
 //! and its like (RFC 3207, RFC 9051 section 6.2.1, RFC 2595, RFC 4217, RFC 4642, RFC 6120 section
 //! 5, RFC 4511 section 4.14), `SSLRequest` of PostgreSQL (manual, "SSL Session Encryption") and
-//! MySQL (manual, "Protocol::SSLRequest"), and SQL Server's, which wraps the handshake in packets of
-//! its own (MS-TDS section 2.2.6.5).
+//! MySQL (manual, "Protocol::SSLRequest"), and SQL Server's, which wraps the handshake in packets
+//! of its own (MS-TDS section 2.2.6.5).
 
 use std::borrow::Cow;
 

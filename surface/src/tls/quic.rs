@@ -21,17 +21,21 @@ const FRAMES_MAX: usize = 128;
 const CRYPTO_BYTES_MAX: usize = 16 << 10;
 /// Parts that they come in.
 const PARTS_MAX: usize = 128;
-/// Connections' keys that are tried: the first, and one after a retry.
-const KEYS_MAX: usize = 2;
+/// Connection ids of which keys are made: the first, and one after a retry.
+const IDS_MAX: usize = 2;
+/// Keys that are tried.
+const KEYS_MAX: usize = 6;
 /// A connection id has at most so many bytes (RFC 9000 section 17.2).
 const ID_MAX: usize = 20;
 /// Bytes of the tag behind what is encrypted, and of the sample that masks a header.
 const TAG: usize = 16;
 
-/// What versions differ in (RFC 9001 section 5.2, RFC 9369 section 3, and drafts 23 to 34).
+/// What versions differ in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Version {
-    salt: [u8; 20],
+    /// What the keys are made with; more than one where a version is said that does not exist, so
+    /// that the server names those that it knows (RFC 9000 section 6.3).
+    salts: &'static [[u8; 20]],
     /// Labels of key, vector and header protection.
     labels: [&'static str; 3],
     /// Type of an initial packet.
@@ -40,32 +44,40 @@ struct Version {
 
 const LABELS: [&str; 3] = ["quic key", "quic iv", "quic hp"];
 const LABELS2: [&str; 3] = ["quicv2 key", "quicv2 iv", "quicv2 hp"];
-const SALT1: [u8; 20] = [
-    0x38, 0x76, 0x2c, 0xf7, 0xf5, 0x59, 0x34, 0xb3, 0x4d, 0x17, 0x9a, 0xe6, 0xa4, 0xc8, 0x0c, 0xad,
-    0xcc, 0xbb, 0x7f, 0x0a,
-];
-const SALT2: [u8; 20] = [
-    0x0d, 0xed, 0xe3, 0xde, 0xf7, 0x00, 0xa6, 0xdb, 0x81, 0x93, 0x81, 0xbe, 0x6e, 0x26, 0x9d, 0xcb,
-    0xf9, 0xbd, 0x2e, 0xd9,
-];
-const SALT29: [u8; 20] = [
-    0xaf, 0xbf, 0xec, 0x28, 0x99, 0x93, 0xd2, 0x4c, 0x9e, 0x97, 0x86, 0xf1, 0x9c, 0x61, 0x11, 0xe0,
-    0x43, 0x90, 0xa8, 0x99,
-];
-const SALT23: [u8; 20] = [
-    0xc3, 0xee, 0xf7, 0x12, 0xc7, 0x2e, 0xbb, 0x5a, 0x11, 0xa7, 0xd2, 0x43, 0x2b, 0xb4, 0x63, 0x65,
-    0xbe, 0xf9, 0xf5, 0x02,
-];
+/// RFC 9001 section 5.2 (and drafts 33 and 34), RFC 9369 section 3.3.1, drafts 29 to 32, 23 to 28,
+/// 21 and 22, and those that Google tried with TLS (T050, T051).
+const SALT1: [u8; 20] = *b"\x38\x76\x2c\xf7\xf5\x59\x34\xb3\x4d\x17\
+       \x9a\xe6\xa4\xc8\x0c\xad\xcc\xbb\x7f\x0a";
+const SALT2: [u8; 20] = *b"\x0d\xed\xe3\xde\xf7\x00\xa6\xdb\x81\x93\
+       \x81\xbe\x6e\x26\x9d\xcb\xf9\xbd\x2e\xd9";
+const SALT29: [u8; 20] = *b"\xaf\xbf\xec\x28\x99\x93\xd2\x4c\x9e\x97\
+       \x86\xf1\x9c\x61\x11\xe0\x43\x90\xa8\x99";
+const SALT23: [u8; 20] = *b"\xc3\xee\xf7\x12\xc7\x2e\xbb\x5a\x11\xa7\
+       \xd2\x43\x2b\xb4\x63\x65\xbe\xf9\xf5\x02";
+const SALT21: [u8; 20] = *b"\x7f\xbc\xbd\x0e\x7c\x66\xbb\xe9\x19\x3a\
+       \x96\xcd\x21\x51\x9e\xbd\x7a\x02\x64\x4a";
+const SALT_T50: [u8; 20] = *b"\x7f\xf5\x79\xe5\xac\xd0\x72\x91\x55\x80\
+       \x30\x4c\x43\xa2\x36\x7c\x60\x48\x83\x10";
+const SALT_T51: [u8; 20] = *b"\x7a\x4e\xde\xf4\xe7\xcc\xee\x5f\xa4\x50\
+       \x6c\x19\x12\x4f\xc8\xcc\xda\x6e\x03\x3d";
 
 impl Version {
     const fn of(number: u32) -> Option<Self> {
-        Some(match number {
-            1 => Self { salt: SALT1, labels: LABELS, initial: 0 },
-            0x6b33_43cf => Self { salt: SALT2, labels: LABELS2, initial: 1 },
-            0xff00_001d..=0xff00_0022 => Self { salt: SALT29, labels: LABELS, initial: 0 },
-            0xff00_0017..=0xff00_001c => Self { salt: SALT23, labels: LABELS, initial: 0 },
+        let salts: &[[u8; 20]] = match number {
+            0x6b33_43cf => {
+                return Some(Self { salts: &[SALT2], labels: LABELS2, initial: 1 });
+            }
+            1 | 0xff00_0021..=0xff00_0022 => &[SALT1],
+            0xff00_001d..=0xff00_0020 => &[SALT29],
+            // with Facebook's of draft 27
+            0xff00_0017..=0xff00_001c | 0xface_b002 | 0xface_b00e => &[SALT23],
+            0xff00_0015..=0xff00_0016 | 0xface_b001 => &[SALT21],
+            0x5430_3530 => &[SALT_T50],
+            0x5430_3531 => &[SALT_T51],
+            _ if number & 0x0f0f_0f0f == 0x0a0a_0a0a => &[SALT1, SALT29, SALT23],
             _ => return None,
-        })
+        };
+        Some(Self { salts, labels: LABELS, initial: 0 })
     }
 }
 
@@ -91,8 +103,8 @@ fn expand<const N: usize>(secret: &Hkdf<Sha256>, label: &str) -> Option<[u8; N]>
 
 impl Keys {
     /// Of an end (`client in`, `server in`) by the connection id that the client chose first.
-    fn of(version: &Version, id: &[u8], end: &str) -> Option<Self> {
-        let initial = Hkdf::<Sha256>::new(Some(&version.salt), id);
+    fn of(version: &Version, salt: &[u8; 20], id: &[u8], end: &str) -> Option<Self> {
+        let initial = Hkdf::<Sha256>::new(Some(salt), id);
         let secret: [u8; 32] = expand(&initial, end)?;
         let secret = Hkdf::<Sha256>::from_prk(&secret).ok()?;
         let [key, vector, header] = version.labels;
@@ -234,17 +246,19 @@ fn join(mut parts: Vec<Part>) -> Vec<u8> {
 /// what the client said, which has the ids that the keys come from.
 pub(super) fn handshake(client: &Said<'_>, of: &Said<'_>, end: &str) -> Vec<u8> {
     let mut keys = ArrayVec::<Keys, KEYS_MAX>::new();
-    let mut ids = ArrayVec::<&[u8], KEYS_MAX>::new();
+    let mut ids = ArrayVec::<&[u8], IDS_MAX>::new();
     for (datagram, _) in client.datagrams().take(DATAGRAMS_MAX) {
-        // the first that the client chose, and the one that a retry gave; without a retry the second
-        // is the server's own, and opens nothing
+        // the first that the client chose, and the one that a retry gave; without a retry the
+        // second is the server's own, and opens nothing
         if let Some(packet) = long(datagram).filter(|packet| packet.initial)
             && !ids.contains(&packet.destination)
             && let Some(version) = Version::of(packet.version)
             && ids.try_push(packet.destination).is_ok()
-            && let Some(of) = Keys::of(&version, packet.destination, end)
         {
-            keys.push(of);
+            let of = |salt| Keys::of(&version, salt, packet.destination, end);
+            for of in version.salts.iter().filter_map(of) {
+                let _ = keys.try_push(of);
+            }
         }
     }
     let mut found = Vec::new();
@@ -284,7 +298,7 @@ pub(crate) mod testing {
         size: usize,
     ) -> Vec<u8> {
         let version = Version::of(number).unwrap();
-        let keys = Keys::of(&version, id, end).unwrap();
+        let keys = Keys::of(&version, &version.salts[0], id, end).unwrap();
         let mut head = vec![0xc0 | version.initial << 4 | (packet_number.len() as u8 - 1)];
         head.extend(number.to_be_bytes());
         for id in [ids.0, ids.1] {

@@ -168,7 +168,8 @@ impl Resolvers {
             let mut finding =
                 seen.finding(&rules::PROXY_NAMED, severity, Sure::Proven, &[server, ip]);
             finding.detail = format!(
-                "the name server {server} leads hosts that look for proxy settings (wpad) to {ip}{}",
+                "the name server {server} leads hosts that look for proxy settings (wpad) to \
+                 {ip}{}",
                 if outside { ", which is on the internet" } else { "" }
             );
             findings.push(finding);
