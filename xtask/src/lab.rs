@@ -26,8 +26,10 @@ mod file;
 mod job;
 mod label;
 mod ns;
+pub(crate) mod practice;
 mod scenes;
 mod site;
+mod software;
 
 use scenes::{SCENES, Scene};
 
@@ -35,18 +37,28 @@ use scenes::{SCENES, Scene};
 const TOOL_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// Scratch folder of a run, in its private `/run`.
 const SCRATCH: &str = "/run/lab";
-/// Set for the child that already has namespaces of its own.
+/// Set for the child that already has namespaces of its own: the program that it examines.
 const INSIDE: &str = "FRAMEWALK_LAB_INSIDE";
 /// Largest capture that may enter `pcaps/`, in bytes.
 const FILE_BYTES_MAX: u64 = 200 * 1024;
 /// Longest that a whole run may take, in seconds.
 const RUN_SECONDS: &str = "1500";
 
-/// Make the captures in pcaps/ again from real kernels and servers.
+/// Make the captures in pcaps/ again from real kernels and servers, or play a whole practice.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask lab", bin_name = "cargo xtask lab")]
+#[command(
+    name = "cargo xtask lab",
+    bin_name = "cargo xtask lab",
+    after_help = "Of a small practice there are three:\n  \
+        morning    one quiet morning on a mirror port: makes pcaps/practice.pcapng\n  \
+        day        a small day on both sides of the router, with a remote desktop that is guessed\n  \
+        \x20          at and a backup that misses the database: makes pcaps/practice-day.pcapng\n  \
+        practice   the whole practice of real software: leaves no capture in pcaps/, but checks\n  \
+        \x20          what `framewalk surface` says against what was planted; exit status 1 where\n  \
+        \x20          it does not agree. Never played unless named; takes some three minutes"
+)]
 struct Args {
-    /// Scenes to play, all when none is named; see --list
+    /// Scenes to play, all that make captures when none is named; see --list
     names: Vec<String>,
     /// List the scenes, their captures, and what is missing here to play them (needs no root)
     #[arg(long)]
@@ -57,6 +69,15 @@ struct Args {
     /// Write pcaps/README.md again from the captures that are there, and stop (needs no root)
     #[arg(long)]
     table: bool,
+    /// Of `practice`: keep its capture and what framewalk said of it in this folder
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// Of `practice`: play only these parts (separated by commas); --list names them
+    #[arg(long, value_name = "PART", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Of `practice`: the framewalk to examine, instead of a release build made for it
+    #[arg(long, value_name = "FILE")]
+    framewalk: Option<PathBuf>,
 }
 
 /// Runs the lab with the arguments that follow `cargo xtask lab`.
@@ -71,16 +92,27 @@ pub(crate) fn run(args: Vec<String>) -> Result<()> {
         Ok(parsed) => parsed,
         Err(error) => error.exit(),
     };
-    let chosen = choose(&parsed.names)?;
+    let practice = parsed.names.iter().any(|name| name == practice::NAME);
+    let scenes: Vec<String> =
+        parsed.names.iter().filter(|name| *name != practice::NAME).cloned().collect();
+    let chosen = if practice && scenes.is_empty() { Vec::new() } else { choose(&scenes)? };
     if parsed.list {
         list(&chosen);
+        if practice || scenes.is_empty() {
+            practice::list();
+        }
         return Ok(());
     }
     if parsed.table {
         return label::write(&sh::root().join("pcaps"));
     }
-    if std::env::var_os(INSIDE).is_some() {
-        return play_all(&chosen);
+    if let Some(framewalk) = std::env::var_os(INSIDE) {
+        play_all(&chosen)?;
+        if practice {
+            let keep = parsed.keep.as_deref();
+            practice::run(Path::new(&framewalk), keep, &parsed.only)?;
+        }
+        return Ok(());
     }
     if !sh::is_root() {
         bail!(
@@ -89,20 +121,57 @@ pub(crate) fn run(args: Vec<String>) -> Result<()> {
             typed
         );
     }
-    if parsed.install {
-        install(&chosen)?;
+    prepare(&chosen, practice, parsed.install)?;
+    let mut rest = parsed.names.clone();
+    let mut framewalk = PathBuf::from("none");
+    if practice {
+        framewalk = match &parsed.framewalk {
+            Some(file) => std::path::absolute(file)?,
+            None => sh::release_framewalk()?,
+        };
+        if let Some(keep) = &parsed.keep {
+            fs::create_dir_all(keep).with_context(|| keep.display().to_string())?;
+            let keep = std::path::absolute(keep)?;
+            rest.extend(["--keep".to_owned(), keep.to_string_lossy().into_owned()]);
+        }
     }
-    let missing = missing_packages(&chosen);
-    if !missing.is_empty() {
+    if !parsed.only.is_empty() {
+        practice::known(&parsed.only)?;
+        rest.extend(["--only".to_owned(), parsed.only.join(",")]);
+    }
+    let alone = practice && scenes.is_empty();
+    inside(&rest, if alone { practice::RUN_SECONDS } else { RUN_SECONDS }, &framewalk)
+}
+
+/// Installs what is missing if that was asked for, and names what is missing still.
+fn prepare(chosen: &[&Scene], practice: bool, install: bool) -> Result<()> {
+    let missing = || {
+        let mut missing = missing_packages(chosen);
+        if practice {
+            missing.extend(base_packages());
+            missing.extend(practice::missing_packages());
+        }
+        missing
+    };
+    if install {
+        install_all(&missing())?;
+    }
+    let mut needed = missing_packages(chosen);
+    if practice {
+        // its parts go without what is missing, and say so
+        needed.extend(base_packages());
+        needed.extend(practice::missing_base());
+    }
+    if !needed.is_empty() {
         bail!(
             "these scenes need packages that are not here; type: {}  (or add --install)",
-            packages::install_line(&missing)
+            packages::install_line(&needed)
         );
     }
     if chosen.iter().any(|scene| scene.guest_kernel) {
         scenes::guest::fetch_kernel()?;
     }
-    inside(&parsed.names)
+    Ok(())
 }
 
 fn choose(names: &[String]) -> Result<Vec<&'static Scene>> {
@@ -116,6 +185,11 @@ fn choose(names: &[String]) -> Result<Vec<&'static Scene>> {
         })
     };
     names.iter().map(find).collect()
+}
+
+/// Debian packages without which nothing can be played.
+fn base_packages() -> Vec<&'static str> {
+    scenes::BASE.iter().filter(|(tool, _)| !sh::has(tool)).map(|(_, package)| *package).collect()
 }
 
 /// Debian packages without which one of `chosen` cannot be played.
@@ -142,29 +216,31 @@ fn list(chosen: &[&Scene]) {
     }
 }
 
-fn install(chosen: &[&Scene]) -> Result<()> {
-    let missing = missing_packages(chosen);
+fn install_all(missing: &[&str]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
     sh::run(&mut sh::command("apt-get", &["update"]))?;
     let mut apt = sh::command("apt-get", &["install", "-y", "--no-install-recommends"]);
-    apt.args(&missing).env("DEBIAN_FRONTEND", "noninteractive");
+    apt.args(missing).env("DEBIAN_FRONTEND", "noninteractive");
     sh::run(&mut apt)
 }
 
-/// Runs this same command again in namespaces of its own.
-fn inside(names: &[String]) -> Result<()> {
+/// Runs this same command again in namespaces of its own. They end with it, and it ends with this
+/// process, however that ends: at Ctrl-C `timeout` sends a signal that the first process of the
+/// namespace does not hear, and a second later one that nobody can ignore.
+fn inside(args: &[String], seconds: &str, framewalk: &Path) -> Result<()> {
     let me = std::env::current_exe().context("cannot find this program's own path")?;
-    let status = Command::new("timeout")
-        .args(["-k", "5", RUN_SECONDS, "unshare", "--mount", "--net", "--pid", "--fork"])
+    let status = Command::new("setpriv")
+        .args(["--pdeathsig", "TERM", "timeout", "--foreground", "-k", "1", seconds])
+        .args(["unshare", "--mount", "--net", "--pid", "--uts", "--fork"])
         .args(["--kill-child", "--mount-proc", "--propagation", "private", "--"])
         .arg(me)
         .arg("lab")
-        .args(names)
-        .env(INSIDE, "1")
+        .args(args)
+        .env(INSIDE, framewalk)
         .status()
-        .context("cannot start `unshare` (package util-linux)")?;
+        .context("cannot start `setpriv` (package util-linux)")?;
     ensure!(status.success(), "the lab ended with {status}");
     Ok(())
 }
@@ -178,6 +254,9 @@ fn play_all(chosen: &[&Scene]) -> Result<()> {
     let resolver = Path::new(SCRATCH).join("resolv.conf");
     fs::write(&resolver, "nameserver 192.168.1.1\noptions timeout:1 attempts:1\n")?;
     job::run(&["mount", "--bind", &resolver.to_string_lossy(), "/etc/resolv.conf"])?;
+    if chosen.is_empty() {
+        return Ok(());
+    }
     let pcaps = sh::root().join("pcaps");
     let mut failed = Vec::new();
     for scene in chosen {

@@ -60,6 +60,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, num_args = 0..)]
         args: Vec<String>,
     },
+    /// One end of a conversation in HL7, for the lab
+    #[command(hide = true)]
+    LabHl7 {
+        /// listen ADDRESS, or send ADDRESS FILE...
+        args: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -77,6 +83,7 @@ fn main() -> ExitCode {
         Task::Bench(args) => bench::run(&args),
         Task::Nightly(args) => nightly::run(&args),
         Task::Lab { args } => lab::run(args),
+        Task::LabHl7 { args } => lab::practice::mllp::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

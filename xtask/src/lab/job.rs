@@ -48,6 +48,7 @@ fn output(argv: &[&str]) -> Result<Output> {
         .env("PATH", super::TOOL_PATH)
         .env("LC_ALL", "C.UTF-8")
         .env("HOME", super::SCRATCH)
+        .env("TMPDIR", super::SCRATCH)
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("cannot start `{}`", argv.join(" ")))
@@ -74,6 +75,7 @@ impl Job {
             .env("PATH", super::TOOL_PATH)
             .env("LC_ALL", "C.UTF-8")
             .env("HOME", super::SCRATCH)
+            .env("TMPDIR", super::SCRATCH)
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file)
@@ -119,16 +121,39 @@ impl Job {
     }
 }
 
+impl Job {
+    /// Ends many at once: each is asked, all have the same few seconds, then they are killed.
+    pub(super) fn end(mut jobs: Vec<Self>) {
+        let start = Instant::now();
+        jobs.iter().for_each(Self::interrupt);
+        while start.elapsed() < STOP && jobs.iter_mut().any(Self::runs) {
+            sleep(Duration::from_millis(50));
+        }
+        for job in &mut jobs {
+            let _ = job.child.kill();
+            let _ = job.child.wait();
+        }
+    }
+
+    fn runs(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
+    fn interrupt(&self) {
+        let pid = self.child.id().to_string();
+        let _ = Command::new("kill").args(["-INT", &pid]).status();
+    }
+}
+
 impl Drop for Job {
     fn drop(&mut self) {
         let start = Instant::now();
-        if matches!(self.child.try_wait(), Ok(Some(_))) {
+        if !self.runs() {
             return;
         }
-        let pid = self.child.id().to_string();
-        let _ = Command::new("kill").args(["-INT", &pid]).status();
+        self.interrupt();
         while start.elapsed() < STOP {
-            if matches!(self.child.try_wait(), Ok(Some(_))) {
+            if !self.runs() {
                 return;
             }
             sleep(Duration::from_millis(20));

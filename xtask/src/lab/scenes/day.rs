@@ -2,7 +2,6 @@
 //! desktop that is guessed at, a clinical database, and a nightly copy that misses it.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -11,9 +10,10 @@ use anyhow::Result;
 use super::servers::{self, DIG};
 use crate::lab::Desk;
 use crate::lab::file::{self, Interface, Labels};
-use crate::lab::job::{self, Job};
+use crate::lab::job::Job;
 use crate::lab::ns::Ns;
 use crate::lab::site::Site;
+use crate::lab::software;
 
 /// How it is set, for the README.
 pub(super) const SET: &str = "router (192.168.1.1 and 198.51.100.2: nftables forwards port 2299 to \
@@ -42,6 +42,8 @@ pub(super) const TOOLS: &[(&str, &str)] = &[
     ("rsync", "rsync"),
 ];
 
+/// Where copies go.
+const STORE: &str = "192.168.1.40";
 /// Notes written into the database, and bytes of each.
 const NOTES: usize = 24;
 const NOTE_BYTES: usize = 16_000;
@@ -113,60 +115,18 @@ fn start(net: &Net, desk: &Desk) -> Result<Vec<Job>> {
             "--host-record=server.practice.example,192.168.1.10",
         ],
     )?;
-    // Firebird, with users of its own
-    let system = desk.out("firebird");
-    let system = system.to_string_lossy();
-    job::run(&["cp", "-a", "/var/lib/firebird/3.0/system", &system])?;
-    job::run(&["mount", "--bind", &system, "/var/lib/firebird/3.0/system"])?;
-    job::run(&["mkdir", "-p", "/run/firebird3.0"])?;
-    let settings = "/etc/firebird/3.0/firebird.conf";
-    let listen = fs::read_to_string(settings)? + "\nRemoteBindAddress = 192.168.1.10\n";
-    let listen =
-        desk.put("firebird.conf", listen.replace("RemoteBindAddress = localhost", "").as_bytes())?;
-    job::run(&["mount", "--bind", &listen, settings])?;
-    let user = desk.put(
-        "user.sql",
-        b"create or alter user sysdba password 'masterkey' using plugin Srp;\ncommit;\n",
-    )?;
-    net.server.run(&format!("isql-fb -q -user sysdba -i {user} security.db"))?;
-    let database = desk.out("practice.fdb");
-    let create = format!(
-        "create database '{}' page_size 8192 user 'sysdba' password 'x';\n\
-         create table notes(id int, body varchar(32000));\ncommit;\n",
-        database.display()
-    );
-    let create = desk.put("create.sql", create.as_bytes())?;
-    net.server.run(&format!("isql-fb -q -user sysdba -i {create}"))?;
-    let firebird = net.server.start("firebird", &desk.dir)?;
+    let firebird = software::firebird(&net.server, "192.168.1.10", desk)?;
     // the desktop: a screen, and who may log on to it
-    let screen = net.desktop.start("Xvfb :5 -screen 0 640x480x24", &desk.dir)?;
-    let client = net.site.outside.start("Xvfb :6 -screen 0 640x480x24", &desk.dir)?;
-    let sam = net.desktop.run("winpr-hash -u doctor -p right -f sam")?;
-    let sam = desk.put("SAM", sam.as_bytes())?;
+    let screen = software::screen(&net.desktop, 5, desk)?;
+    let client = software::screen(&net.site.outside, 6, desk)?;
     sleep(Duration::from_secs(1));
-    let line = format!("env DISPLAY=:5 freerdp-shadow-cli /port:3389 /sam-file:{sam} /sec:nla");
-    let shadow = net.desktop.start(&line, &desk.dir)?;
+    let shadow = software::shadow(&net.desktop, &[("doctor", "right")], desk)?;
     // the store, and last night's copy
     desk.put("files/letters/template.txt", b"Dear colleague,\n")?;
-    let config = format!(
-        "use chroot = no\nuid = 0\ngid = 0\n[backup]\npath = {}\nread only = no\n",
-        desk.out("store").display()
-    );
-    desk.put("store/.keep", b"")?;
-    let config = desk.put("rsyncd.conf", config.as_bytes())?;
-    let rsync =
-        net.store.start(&format!("rsync --daemon --no-detach --config={config}"), &desk.dir)?;
+    let rsync = software::rsync_daemon(&net.store, desk)?;
     sleep(Duration::from_secs(2));
-    copy(net, desk)?;
+    software::nightly_copy(&net.server, STORE, desk)?;
     Ok(vec![dnsmasq, firebird, screen, client, shadow, rsync])
-}
-
-/// What the practice's backup does every night: by size and date.
-fn copy(net: &Net, desk: &Desk) -> Result<()> {
-    let (files, database) = (desk.out("files"), desk.out("practice.fdb"));
-    let line =
-        format!("rsync -a {} {} rsync://192.168.1.40/backup/", files.display(), database.display());
-    net.server.run(&line).map(drop)
 }
 
 /// The reception's day.
@@ -177,10 +137,7 @@ fn write_notes(net: &Net, desk: &Desk) -> Result<()> {
         _ = writeln!(sql, "insert into notes values({n}, '{}');", "x".repeat(NOTE_BYTES));
     }
     sql += "commit;\n";
-    let sql = desk.put("notes.sql", sql.as_bytes())?;
-    let database = format!("192.168.1.10/3050:{}", desk.out("practice.fdb").display());
-    let line = format!("isql-fb -q -user sysdba -password masterkey -i {sql} {database}");
-    net.reception.run(&line).map(drop)
+    software::sql(&net.reception, "192.168.1.10", &sql, desk)
 }
 
 /// Somebody guesses; the doctor works from home.
@@ -204,12 +161,9 @@ fn log_on(net: &Net, desk: &Desk, password: &str) -> Result<()> {
 
 /// The nightly copy, which finds the database's size and date as they were.
 fn evening(net: &Net, desk: &Desk) -> Result<()> {
-    let (database, kept) = (desk.out("practice.fdb"), desk.out("store/practice.fdb"));
     desk.put("files/letters/today.txt", b"Dear patient,\n")?;
-    // the copy of last night is as large, because the file was: pages are made ahead
-    job::run(&["truncate", "-r", &database.to_string_lossy(), &kept.to_string_lossy()])?;
-    job::run(&["touch", "-r", &kept.to_string_lossy(), &database.to_string_lossy()])?;
-    copy(net, desk)
+    software::age_database(desk)?;
+    software::nightly_copy(&net.server, STORE, desk)
 }
 
 fn label(desk: &Desk) -> Result<()> {

@@ -11,6 +11,7 @@ use crate::lab::file::{self, Frame, Interface, Labels};
 use crate::lab::job::{self, Job};
 use crate::lab::ns::Ns;
 use crate::lab::site::Site;
+use crate::lab::software;
 
 /// How it is set, for the README.
 pub(super) const SET: &str = "router (192.168.1.1: dnsmasq for DNS, DHCP and router \
@@ -152,22 +153,10 @@ fn work(net: &Net, servers: &Servers, desk: &Desk) -> Result<()> {
 
 /// A letter on the server's share.
 fn shared_files(net: &Net, desk: &Desk) -> Result<()> {
-    let dir = desk.out("samba");
-    let dir = dir.display();
     desk.put("samba/files/opening-hours.txt", b"Mon to Fri, 8 to 12\n")?;
-    job::run(&["chmod", "-R", "a+rX", &format!("{dir}/files")])?;
-    let config = format!(
-        "[global]\nserver role = standalone server\nworkgroup = PRACTICE\nnetbios name = SERVER\n\
-         server string = server\nmap to guest = bad user\nguest account = nobody\n\
-         disable netbios = yes\nsmb ports = 445\nload printers = no\nlog level = 0\n\
-         bind interfaces only = yes\ninterfaces = 192.168.1.10/24\n\
-         lock directory = {dir}\nstate directory = {dir}\ncache directory = {dir}\n\
-         private dir = {dir}\npid directory = {dir}\nncalrpc dir = {dir}/ncalrpc\n\
-         usershare path =\n[files]\npath = {dir}/files\nguest ok = yes\nread only = yes\n"
-    );
-    let config = desk.put("smb.conf", config.as_bytes())?;
-    let smbd = format!("smbd --foreground --no-process-group --debug-stdout -s {config}");
-    let _smbd = net.server.start(&smbd, &desk.dir)?;
+    let _smbd = software::file_server(&net.server, "192.168.1.10", desk, false)?;
+    let config = desk.out("smb.conf");
+    let config = config.to_string_lossy();
     sleep(Duration::from_millis(1500));
     let get = format!("get opening-hours.txt {}", desk.out("letter.txt").display());
     net.reception.run_argv(&[
@@ -210,7 +199,7 @@ fn announce(net: &Net, desk: &Desk) -> Result<()> {
 
 /// Somebody outside looks for remote desktops: 3389 is closed, 2299 answers.
 fn attempts(net: &Net, desk: &Desk) -> Result<()> {
-    let request = connection_request("reception");
+    let request = software::rdp_request("reception");
     let length = request.len();
     let request = desk.put("x224-request.bin", &request)?;
     let confirm = desk.put("x224-confirm.bin", &CONNECTION_CONFIRM)?;
@@ -225,21 +214,6 @@ fn attempts(net: &Net, desk: &Desk) -> Result<()> {
         "socat -t 1 OPEN:{request},rdonly!!OPEN:/dev/null,wronly \
          TCP4:192.168.1.10:2299,connect-timeout=3"
     ))
-}
-
-/// X.224 connection request with a user's cookie and an RDP negotiation request
-/// (MS-RDPBCGR 2.2.1.1, in a TPKT of RFC 1006).
-fn connection_request(user: &str) -> Vec<u8> {
-    let cookie = format!("Cookie: mstshash={user}\r\n");
-    let x224 = 6 + cookie.len() + 8; // after the length indicator
-    let total = (4 + 1 + x224) as u16;
-    let mut out = vec![3, 0];
-    out.extend_from_slice(&total.to_be_bytes());
-    out.push(x224 as u8);
-    out.extend_from_slice(&[0xe0, 0, 0, 0, 0, 0]);
-    out.extend_from_slice(cookie.as_bytes());
-    out.extend_from_slice(&[1, 0, 8, 0, 3, 0, 0, 0]); // TLS or CredSSP
-    out
 }
 
 /// X.224 connection confirm that selects CredSSP (MS-RDPBCGR 2.2.1.2).
