@@ -41,7 +41,7 @@ pub(super) struct Looked<'a> {
 
 /// The formats, by the file's ending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
+pub(super) enum Format {
     Markdown,
     Html,
 }
@@ -59,13 +59,18 @@ pub(super) fn check(file: &Path) -> anyhow::Result<()> {
     format_of(file).map(|_| ())
 }
 
-/// Writes the letter, readable by its owner only.
-pub(super) fn write(file: &Path, site: &Site, looked: Looked<'_>) -> anyhow::Result<()> {
+/// The letter.
+pub(super) fn text(format: Format, site: &Site, looked: Looked<'_>) -> String {
     let blocks = blocks(site, looked);
-    let text = match format_of(file)? {
+    match format {
         Format::Markdown => markdown(&blocks),
         Format::Html => html(&blocks),
-    };
+    }
+}
+
+/// Writes the letter, readable by its owner only.
+pub(super) fn write(file: &Path, site: &Site, looked: Looked<'_>) -> anyhow::Result<()> {
+    let text = text(format_of(file)?, site, looked);
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod findings;
+pub mod forms;
 mod json;
 mod letter;
 mod origin;

@@ -45,6 +45,11 @@ impl Before {
 }
 
 impl Origin {
+    /// Of bytes in memory.
+    pub(super) fn in_memory(name: &str, bytes: u64) -> Self {
+        Self { name: name.to_owned(), bytes: Some(bytes), sha256: None, note: None }
+    }
+
     /// Reads the file once more: after the analysis, which it would slow down otherwise.
     pub(super) fn of(name: &str, before: Option<&Before>) -> Self {
         let none = |note: String| Self {

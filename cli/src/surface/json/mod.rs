@@ -19,6 +19,8 @@ use crate::term::time::rfc3339;
 pub(super) struct Writer {
     buf: Vec<u8>,
     count: u64,
+    /// All lines stay in memory.
+    kept: bool,
 }
 
 /// Bytes gathered before they are written.
@@ -30,6 +32,16 @@ fn time(ns: i64) -> Option<String> {
 }
 
 impl Writer {
+    /// Keeps all lines.
+    pub(super) fn keeping() -> Self {
+        Self { kept: true, ..Self::default() }
+    }
+
+    /// The lines kept.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.buf
+    }
+
     pub(super) fn flow(&mut self, flow: &FlowRecord) -> anyhow::Result<()> {
         self.count += 1;
         self.line(&Flow::of(flow))
@@ -45,6 +57,9 @@ impl Writer {
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
+        if self.kept {
+            return Ok(());
+        }
         let mut stdout = std::io::stdout().lock();
         stdout.write_all(&self.buf)?;
         self.buf.clear();
