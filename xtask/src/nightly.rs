@@ -42,6 +42,8 @@ enum Part {
     Fuzz,
     /// The benches, peers beside them
     Bench,
+    /// The lab's whole practice of real software, as root; see `cargo xtask lab --help`
+    Practice,
 }
 
 /// What came of the parts that ran.
@@ -124,6 +126,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             Ok(Outcome::Done(format!("{} rows, in README.md beside this file", rows.len())))
         })?;
     }
+    if chosen(Part::Practice) {
+        report.part("practice", || practice(args.install))?;
+    }
     if !report.skipped.is_empty() {
         println!("skipped: {}", report.skipped.join(", "));
     }
@@ -185,6 +190,26 @@ fn sweeps() -> Result<Outcome> {
         let _ = write!(text, "; {said}");
     }
     Ok(Outcome::Done(text))
+}
+
+/// `cargo xtask lab practice`, whose last line of standard output is the result.
+fn practice(install: bool) -> Result<Outcome> {
+    if !sh::is_root() {
+        let line = "sudo -E cargo xtask nightly --only practice";
+        return Ok(Outcome::Skipped(format!("it makes network namespaces; type: {line}")));
+    }
+    let me = std::env::current_exe().context("cannot find this program's own path")?;
+    let mut lab = sh::command(&me.to_string_lossy(), &["lab", "practice"]);
+    if install {
+        lab.arg("--install");
+    }
+    let mut said = String::new();
+    let (succeeded, _) = suite::tee_totals(&mut lab, |line| {
+        if let Some(result) = line.strip_prefix("practice: ") {
+            result.clone_into(&mut said);
+        }
+    })?;
+    if succeeded { Ok(Outcome::Done(said)) } else { bail!("{said}; see above") }
 }
 
 /// The package that a file of the tree belongs to.
