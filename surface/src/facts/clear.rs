@@ -126,6 +126,34 @@ fn smb_is_told(talk: &Talk<'_>) -> bool {
     })
 }
 
+/// Words in names of files that hold a device's settings.
+const SETTINGS: [&[u8]; 6] = [
+    b"running-config",
+    b"startup-config",
+    b"-confg",
+    b"router-config",
+    b"switch-config",
+    b"backupsettings",
+];
+/// Bytes of a name that are looked at.
+const NAME_MAX: usize = 256;
+
+/// Whether a file is named like a device's settings.
+pub(crate) fn names_settings(name: &[u8]) -> bool {
+    let name = name[..name.len().min(NAME_MAX)].to_ascii_lowercase();
+    SETTINGS.iter().any(|word| memmem::find(&name, word).is_some())
+}
+
+/// Whether a request of HTTP for such a file was granted, or one was handed over.
+pub(super) fn carries_settings(talk: &Talk<'_>) -> bool {
+    let mut line = talk.opener.bytes().split(|&byte| byte == b'\n').next().unwrap_or_default();
+    if let Some(end) = memchr::memchr(b'?', line) {
+        line = &line[..end];
+    }
+    let method = [&b"GET "[..], b"PUT ", b"POST "].iter().any(|method| line.starts_with(method));
+    method && talk.answerer.bytes().get(8..10) == Some(b" 2") && names_settings(line)
+}
+
 /// What a client's bytes come to as to a password in clear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Logon {
@@ -285,6 +313,20 @@ mod tests {
         assert_eq!(said(App::Smtp, b"EHLO x\r\nAUTH PLAIN AGEAYg==\r\n"), Logon::Clear);
         assert_eq!(said(App::Smtp, b"EHLO x\r\nMAIL FROM:<a@b>\r\nAUTH\r\n"), Logon::Not);
         assert_eq!(logon(App::Imap, &[App::Tls, App::Imap], &talk(b"", b"")), Logon::Not);
+    }
+
+    #[test]
+    fn settings_in_requests() {
+        let crosses = |request: &[u8], answer: &[u8]| carries_settings(&talk(request, answer));
+        let (get, fine) = (b"GET /startup-config.cfg HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 OK\r\n");
+        assert!(crosses(get, fine));
+        assert!(crosses(b"PUT /tmp/Running-Config HTTP/1.0\r\n\r\n", b"HTTP/1.0 201 Created\r\n"));
+        // refused; not answered; another file; a word in a question or a header
+        assert!(!crosses(get, b"HTTP/1.1 401 Unauthorized\r\n"));
+        assert!(!crosses(get, b""));
+        assert!(!crosses(b"GET /config HTTP/1.1\r\n\r\n", fine));
+        assert!(!crosses(b"GET /help?q=startup-config HTTP/1.1\r\n\r\n", fine));
+        assert!(!crosses(b"GET / HTTP/1.1\r\nReferer: /startup-config\r\n\r\n", fine));
     }
 
     #[test]

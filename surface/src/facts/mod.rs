@@ -7,6 +7,7 @@ mod store;
 
 use std::net::IpAddr;
 
+pub(crate) use clear::names_settings;
 pub use clear::{Ntlm, SmbFacts};
 pub use keyed::{KeyedName, NameKey};
 pub(crate) use rdp::{HYBRID_REQUIRED, SSL_CERT_NOT_ON_SERVER, SSL_NOT_ALLOWED};
@@ -34,6 +35,8 @@ pub enum Facts {
     Store(StoreFacts),
     /// A password, or what is as good as one, crossed in clear.
     ClearLogon,
+    /// A file named like a device's settings crossed in clear.
+    ClearSettings,
     /// Of a remote desktop.
     Rdp(Box<RdpFacts>),
 }
@@ -78,6 +81,7 @@ impl Facts {
             _ => {}
         }
         match app {
+            App::Http if clear::carries_settings(talk) => Self::ClearSettings,
             App::Http => detect::port_mapping(talk).map_or(Self::None, Self::PortMapping),
             _ => {
                 tls::inside::facts(app, talk).map_or(Self::None, |facts| Self::Tls(Box::new(facts)))

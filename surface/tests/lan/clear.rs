@@ -21,6 +21,15 @@ fn a_device_managed_by_telnet() {
     assert!(rules(&tcp(23, &ssh)).is_empty());
 }
 
+#[test]
+fn settings_of_a_device_by_http() {
+    let ask = b"GET /startup-config HTTP/1.1\r\nHost: 192.168.1.10\r\n\r\n";
+    let get = |answer: &[u8]| rules(&tcp(8080, &[(true, ask), (false, answer)]));
+    let found = [("lan.settings-in-clear", "medium", vec![1])];
+    assert_eq!(get(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhostname a"), found);
+    assert!(get(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").is_empty());
+}
+
 /// A message of SMB 2 (MS-SMB2 section 2.2.1): a command, and what it carries.
 fn smb2(command: u8, response: bool, body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0xfe, b'S', b'M', b'B', 64, 0];

@@ -8,7 +8,7 @@ use super::super::rules_lan as rules;
 use super::super::{Message, Place, place};
 use super::seen::{Seen, counted};
 use crate::App;
-use crate::facts::{Facts, Ntlm};
+use crate::facts::{Facts, Ntlm, names_settings};
 use crate::finding::{Finding, Rule, Severity, Sure};
 use crate::flow::Opener;
 use crate::record::FlowRecord;
@@ -17,8 +17,6 @@ use crate::record::FlowRecord;
 const HOSTS_MAX: usize = 1024;
 /// Communities that devices come with. What is on the wire is compared with them, and never kept.
 const DEFAULTS: [&[u8]; 2] = [b"public", b"private"];
-/// Words in names of files that hold a device's settings.
-const SETTINGS: [&[u8]; 4] = [b"running-config", b"startup-config", b"-confg", b"router-config"];
 
 /// The other host, the frame, its time.
 type Other = (IpAddr, u64, i64);
@@ -71,7 +69,7 @@ impl Managed {
             App::Ssdp if offers_ports(message.payload) => {
                 self.add((What::OpensPorts, App::Ssdp), (from.0, 0), (from.0, frame, time_ns));
             }
-            App::Tftp if names_settings(message.payload) => {
+            App::Tftp if moves_settings(message.payload) => {
                 self.add((What::SettingsInClear, App::Tftp), to, asker);
             }
             _ => {}
@@ -88,6 +86,10 @@ impl Managed {
             Facts::ClearLogon => {
                 let app = flow.path.first().copied().unwrap_or(flow.app);
                 self.add((What::ClearLogon, app), server, client);
+            }
+            Facts::ClearSettings => {
+                let app = flow.path.first().copied().unwrap_or(flow.app);
+                self.add((What::SettingsInClear, app), server, client);
             }
             Facts::Smb(smb) => {
                 if smb.version1 {
@@ -163,7 +165,9 @@ fn finding(what: What, app: App, (host, port): (IpAddr, u16), seen: &Seen) -> Fi
                 seen"
         ),
         What::SettingsInClear => {
-            format!("a file named like a device's settings went from or to {host} by TFTP")
+            format!(
+                "a file named like a device's settings went from or to {host} by {app} in clear"
+            )
         }
         What::Telnet => format!("telnet on {service} was used"),
         What::ClearLogon => format!("somebody logged on to {app} on {service} without encryption"),
@@ -215,11 +219,9 @@ fn offers_ports(bytes: &[u8]) -> bool {
 }
 
 /// A request to read or write (RFC 1350 section 5) a file named like settings.
-fn names_settings(bytes: &[u8]) -> bool {
+fn moves_settings(bytes: &[u8]) -> bool {
     let [0, 1 | 2, rest @ ..] = bytes else { return false };
-    let name: Vec<u8> =
-        rest.iter().take(128).take_while(|&&byte| byte != 0).map(u8::to_ascii_lowercase).collect();
-    SETTINGS.iter().any(|word| name.windows(word.len()).any(|window| window == *word))
+    names_settings(rest.split(|&byte| byte == 0).next().unwrap_or_default())
 }
 
 #[cfg(test)]
