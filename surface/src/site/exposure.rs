@@ -53,8 +53,14 @@ impl Exposure {
     }
 
     pub(super) fn flow(&mut self, flow: &FlowRecord) {
-        if place(flow.src) != Place::Outside || place(flow.dst) != Place::Inside || !accepted(flow)
-        {
+        // a tunnel ends at the router as often as behind it; which address outside is the router's
+        // is known at the end
+        let within = match place(flow.dst) {
+            Place::Inside => true,
+            Place::Outside => is_tunnel(flow.app),
+            _ => false,
+        };
+        if place(flow.src) != Place::Outside || !within || !accepted(flow) {
             return;
         }
         // what only the client said is no service
@@ -98,8 +104,13 @@ impl Exposure {
     }
 
     pub(super) fn findings(&self, pairs: &Pairs, desktops: &Desktops) -> Vec<Finding> {
+        let ours = |host: IpAddr| {
+            place(host) == Place::Inside
+                || pairs.forwards.keys().any(|forward| forward.outer == host)
+        };
         self.reached
             .iter()
+            .filter(|((host, ..), _)| ours(*host))
             .map(|(&(host, port, _), reached)| {
                 let protection = desktops.protection(host, port);
                 finding(host, port, reached, pairs, protection)
@@ -185,6 +196,14 @@ const fn judge(app: App) -> (&'static Rule, Severity) {
         App::L2tp | App::Pptp => (&rules::WEAK_VPN_FROM_INTERNET, Severity::Medium),
         _ => (&rules::OTHER_FROM_INTERNET, Severity::Medium),
     }
+}
+
+/// Whether what was reached is a tunnel (`access.*`).
+fn is_tunnel(app: App) -> bool {
+    let rule = judge(app).0;
+    [&rules::VPN_FROM_INTERNET, &rules::WEAK_VPN_FROM_INTERNET]
+        .iter()
+        .any(|tunnel| tunnel.id == rule.id)
 }
 
 const fn severity(app: App) -> u8 {
@@ -276,6 +295,7 @@ fn times(n: u64) -> String {
 mod tests {
     use super::*;
     use crate::record::testing::opened;
+    use crate::site::pairs::Used;
 
     fn reached(app: App, app_sure: bool) -> FlowRecord {
         let mut flow = opened(([203, 0, 113, 7], 50_000), ([192, 168, 1, 10], 19_813));
@@ -308,6 +328,32 @@ mod tests {
         assert_eq!(found(&[reached(App::Unknown, false)]), told);
         let web = reached(App::Http, true);
         assert_eq!(found(&[web, likely]), ("exposure.web", Severity::Low, Sure::Proven));
+    }
+
+    #[test]
+    fn a_tunnel_may_end_at_the_router() {
+        let ends_at = |app: App, outer: [u8; 4]| {
+            let mut flow = opened(([203, 0, 113, 7], 50_000), (outer, 51_820));
+            (flow.app, flow.app_sure, flow.bytes) = (app, true, [100, 100]);
+            let mut exposure = Exposure::default();
+            exposure.flow(&FlowRecord { accepted: true, ..FlowRecord::new(flow) });
+            let mut pairs = Pairs::default();
+            let forward = Forward {
+                outer: [198, 51, 100, 2].into(),
+                outer_port: 2299,
+                inner: [192, 168, 1, 20].into(),
+                inner_port: 3389,
+            };
+            pairs.forwards.insert(forward, Used { count: 1, frames: [1, 2] });
+            let findings = exposure.findings(&pairs, &Desktops::default());
+            findings.first().map(|finding| (finding.rule.id, finding.hosts[0]))
+        };
+        let router = IpAddr::from([198, 51, 100, 2]);
+        assert_eq!(ends_at(App::WireGuard, [198, 51, 100, 2]), Some(("access.vpn", router)));
+        assert_eq!(ends_at(App::Pptp, [198, 51, 100, 2]), Some(("access.weak-vpn", router)));
+        // somebody else's router, and what is no tunnel
+        assert_eq!(ends_at(App::WireGuard, [198, 51, 100, 3]), None);
+        assert_eq!(ends_at(App::Rdp, [198, 51, 100, 2]), None);
     }
 
     #[test]
