@@ -54,7 +54,7 @@ const SALT29: [u8; 20] = *b"\xaf\xbf\xec\x28\x99\x93\xd2\x4c\x9e\x97\
        \x86\xf1\x9c\x61\x11\xe0\x43\x90\xa8\x99";
 const SALT23: [u8; 20] = *b"\xc3\xee\xf7\x12\xc7\x2e\xbb\x5a\x11\xa7\
        \xd2\x43\x2b\xb4\x63\x65\xbe\xf9\xf5\x02";
-const SALT21: [u8; 20] = *b"\x7f\xbc\xbd\x0e\x7c\x66\xbb\xe9\x19\x3a\
+const SALT21: [u8; 20] = *b"\x7f\xbc\xdb\x0e\x7c\x66\xbb\xe9\x19\x3a\
        \x96\xcd\x21\x51\x9e\xbd\x7a\x02\x64\x4a";
 const SALT_T50: [u8; 20] = *b"\x7f\xf5\x79\xe5\xac\xd0\x72\x91\x55\x80\
        \x30\x4c\x43\xa2\x36\x7c\x60\x48\x83\x10";
@@ -216,7 +216,8 @@ fn parts(plain: &[u8], out: &mut Vec<Part>) -> Option<()> {
                     varint(&mut cursor)?;
                 }
             }
-            6 => {
+            // CRYPTO; Google's versions have it where streams are elsewhere
+            6 | 8 => {
                 let offset = length(&mut cursor)?;
                 let count = length(&mut cursor)?;
                 let bytes = cursor.bytes(count)?;
@@ -461,6 +462,10 @@ mod tests {
         for end in 0..client.len() {
             assert_eq!(facts(&[&client[..end]], &[]).sni, None);
         }
+        // of Google's kind
+        let hello = &hex(CLIENT_HELLO)[1..];
+        let google = client_initial(0x5430_3531, &ID, 1, &[&[8], hello].concat());
+        assert_eq!(facts(&[&google], &[]).sni.as_deref(), Some("example.com"));
         // frames that lie
         for frames in [&[2, 0, 0, 0xff, 0xff, 0xff, 0xff][..], &[6, 0, 0x7f, 0xff, 1], &[0x40]] {
             assert_eq!(facts(&[&client_initial(1, &ID, 0, frames)], &[]).sni, None);
