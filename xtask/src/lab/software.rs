@@ -1,13 +1,17 @@
 //! Servers that more than one scene runs.
 
 use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, ensure};
 
 use super::Desk;
 use super::job::{self, Job};
 use super::ns::Ns;
 
+/// Longest wait for a server to be ready.
+const READY: Duration = Duration::from_secs(40);
 /// What [`firebird`] needs.
 pub(super) const FIREBIRD: &[(&str, &str)] =
     &[("firebird", "firebird3.0-server"), ("isql-fb", "firebird3.0-utils")];
@@ -57,7 +61,11 @@ pub(super) fn sql(ns: &Ns, address: &str, sql: &str, desk: &Desk) -> Result<()> 
 /// An X screen without a monitor, `DISPLAY=:number` in this namespace; it leaves no file behind.
 pub(super) fn screen(ns: &Ns, number: u8, desk: &Desk) -> Result<Job> {
     let line = format!("Xvfb :{number} -screen 0 640x480x24 -nolock -nolisten unix");
-    ns.start(&line, &desk.dir)
+    let job = ns.start(&line, &desk.dir)?;
+    let socket = format!("@/tmp/.X11-unix/X{number}\n");
+    until(|| Ok(ns.run("cat /proc/net/unix")?.contains(&socket)))
+        .with_context(|| format!("screen {number} of {}", ns.name()))?;
+    Ok(job)
 }
 
 /// FreeRDP's shadow server for screen 5 of `ns`, which insists on network level authentication.
@@ -124,13 +132,18 @@ pub(super) fn file_server(ns: &Ns, address: &str, desk: &Desk, writable: bool) -
 
 /// Waits until something listens on a TCP port of `ns`.
 pub(super) fn listens(ns: &Ns, port: u16) -> Result<()> {
-    for _ in 0..100 {
-        if !ns.run(&format!("ss -H -l -t -n sport = {port}"))?.trim().is_empty() {
-            return Ok(());
-        }
-        std::thread::sleep(std::time::Duration::from_millis(300));
+    until(|| Ok(!ns.run(&format!("ss -H -l -t -n sport = {port}"))?.trim().is_empty()))
+        .with_context(|| format!("nothing listens on port {port} of {}", ns.name()))
+}
+
+/// Asks until it is so.
+fn until(mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
+    let begun = Instant::now();
+    while !is_so()? {
+        ensure!(begun.elapsed() < READY, "not ready within {READY:?}");
+        sleep(Duration::from_millis(200));
     }
-    bail!("nothing listens on port {port} of {} after 30 s", ns.name())
+    Ok(())
 }
 
 /// X.224 connection request with a user's cookie and an RDP negotiation request

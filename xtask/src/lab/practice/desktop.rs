@@ -50,18 +50,30 @@ pub(super) static DESKTOP: Part = Part {
 };
 
 /// From where to where somebody logs on.
+#[derive(Clone, Copy)]
 struct Way<'a> {
     from: &'a Ns,
     client: &'static str,
     to: &'a str,
+    /// OpenSSL's settings of the client, a file of the desk; empty for none of its own.
+    tls: &'static str,
 }
+
+/// Settings by which a client offers no TLS 1.3.
+const OLD_TLS: &str = "tls12.cnf";
+const OLD_TLS_TEXT: &[u8] = b"openssl_conf = begin\n[begin]\nssl_conf = modules\n[modules]\n\
+    system_default = system\n[system]\nMaxProtocol = TLSv1.2\nCipherString = DEFAULT@SECLEVEL=1\n";
 
 impl Way<'_> {
     /// One log-on by xfreerdp, with further options; it may fail.
     fn try_it(&self, lab: &Lab, password: &str, more: &str) -> Result<()> {
         let home = lab.desk.dir.display();
+        let tls = match self.tls {
+            "" => String::new(),
+            file => format!("OPENSSL_CONF={}", lab.desk.out(file).display()),
+        };
         self.from.attempt(&format!(
-            "env HOME={home} DISPLAY=:6 timeout 5 xfreerdp /v:{} /u:{DOCTOR} {password} \
+            "env HOME={home} DISPLAY=:6 {tls} timeout 5 xfreerdp /v:{} /u:{DOCTOR} {password} \
              /sec:nla {more}",
             self.to
         ))
@@ -82,7 +94,8 @@ impl Way<'_> {
 
 fn play_desktop(lab: &Lab) -> Result<()> {
     let outer = format!("{OUTER}:2299");
-    let from = |client| Way { from: &lab.site.outside, client, to: &outer };
+    let from = |client| Way { from: &lab.site.outside, client, to: &outer, tls: "" };
+    lab.desk.put(OLD_TLS, OLD_TLS_TEXT)?;
     lab.outside_is(STRANGER)?;
     for number in 0..GUESSES {
         from(STRANGER).log_on(lab, Truth::Wrong, number)?;
@@ -95,15 +108,16 @@ fn play_desktop(lab: &Lab) -> Result<()> {
     lab.outside_is(SCANNER)?;
     from(SCANNER).log_on(lab, Truth::Abandoned, 0)?;
     look(lab, &outer)?;
-    let way = Way { from: &lab.reception, client: RECEPTION, to: INSIDE };
-    for (number, truth) in
-        [Truth::Wrong, Truth::Right, Truth::Abandoned, Truth::Wrong, Truth::Right]
-            .into_iter()
-            .enumerate()
-    {
-        way.log_on(lab, truth, number)?;
+    // the reception mistypes, gets in, thinks better of it; by new TLS and by old
+    let course = [Truth::Wrong, Truth::Right, Truth::Abandoned, Truth::Wrong, Truth::Right];
+    for tls in ["", OLD_TLS] {
+        let way = Way { from: &lab.reception, client: RECEPTION, to: INSIDE, tls };
+        for (number, truth) in course.into_iter().enumerate() {
+            way.log_on(lab, truth, number)?;
+        }
+        work(lab, &way)?;
     }
-    work(lab, &way)
+    Ok(())
 }
 
 /// A log-on after which the desktop is shown for a while.
@@ -123,7 +137,7 @@ fn look(lab: &Lab, outer: &str) -> Result<()> {
 
 /// A log-on by the tunnel of [`super::remote`].
 pub(super) fn through_tunnel(lab: &Lab, client: &'static str) -> Result<()> {
-    let way = Way { from: &lab.site.outside, client, to: INSIDE };
+    let way = Way { from: &lab.site.outside, client, to: INSIDE, tls: "" };
     way.log_on(lab, Truth::Right, 0)
 }
 
