@@ -55,27 +55,21 @@ struct Way<'a> {
     from: &'a Ns,
     client: &'static str,
     to: &'a str,
-    /// OpenSSL's settings of the client, a file of the desk; empty for none of its own.
+    /// Option of the client about TLS, or nothing.
     tls: &'static str,
 }
 
-/// Settings by which a client offers no TLS 1.3.
-const OLD_TLS: &str = "tls12.cnf";
-const OLD_TLS_TEXT: &[u8] = b"openssl_conf = begin\n[begin]\nssl_conf = modules\n[modules]\n\
-    system_default = system\n[system]\nMaxProtocol = TLSv1.2\nCipherString = DEFAULT@SECLEVEL=1\n";
+/// The client agrees to TLS 1.2 only.
+const OLD_TLS: &str = "+enforce-tlsv1_2";
 
 impl Way<'_> {
     /// One log-on by xfreerdp, with further options; it may fail.
     fn try_it(&self, lab: &Lab, password: &str, more: &str) -> Result<()> {
         let home = lab.desk.dir.display();
-        let tls = match self.tls {
-            "" => String::new(),
-            file => format!("OPENSSL_CONF={}", lab.desk.out(file).display()),
-        };
         self.from.attempt(&format!(
-            "env HOME={home} DISPLAY=:6 {tls} timeout 5 xfreerdp /v:{} /u:{DOCTOR} {password} \
-             /sec:nla {more}",
-            self.to
+            "env HOME={home} DISPLAY=:6 timeout 5 xfreerdp /v:{} /u:{DOCTOR} {password} \
+             /sec:nla {} {more}",
+            self.to, self.tls
         ))
     }
 
@@ -95,7 +89,6 @@ impl Way<'_> {
 fn play_desktop(lab: &Lab) -> Result<()> {
     let outer = format!("{OUTER}:2299");
     let from = |client| Way { from: &lab.site.outside, client, to: &outer, tls: "" };
-    lab.desk.put(OLD_TLS, OLD_TLS_TEXT)?;
     lab.outside_is(STRANGER)?;
     for number in 0..GUESSES {
         from(STRANGER).log_on(lab, Truth::Wrong, number)?;
