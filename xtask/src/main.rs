@@ -11,6 +11,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 mod bench;
 mod check;
 mod demo;
+mod fuzz;
 mod lab;
 mod machine;
 mod manual;
@@ -54,6 +55,8 @@ enum Task {
     Bench(bench::Args),
     /// The long things, kept under benches/runs/: cut and flip sweeps, memcheck, fuzzing, benches
     Nightly(nightly::Args),
+    /// Run the fuzz targets and keep what they reached under benches/runs/ (needs cargo-fuzz)
+    Fuzz(fuzz::Args),
     /// Make the captures in pcaps/ again from real kernels and servers (needs root)
     Lab {
         /// Captures to make, and flags; see `cargo xtask lab --help`
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         Task::Flags => manual::run(manual::Page::Flags),
         Task::Bench(args) => bench::run(&args),
         Task::Nightly(args) => nightly::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
         Task::Lab { args } => lab::run(args),
         Task::LabHl7 { args } => lab::practice::mllp::run(&args),
     };

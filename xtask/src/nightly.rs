@@ -9,19 +9,15 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{bench, machine, memcheck, packages, sh, stamps, suite};
+use crate::{bench, fuzz, machine, memcheck, packages, sh, stamps, suite};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Run only these parts (repeatable, or separated by commas)
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     only: Vec<Part>,
-    /// Fuzz only this target (repeatable)
-    #[arg(long, value_name = "NAME")]
-    target: Vec<String>,
-    /// How long each fuzz target runs
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    minutes: u64,
+    #[command(flatten)]
+    fuzz: fuzz::Args,
     /// A capture for `bench inspect` to read (default: pcaps/practice.pcapng)
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -48,7 +44,7 @@ enum Part {
 
 /// What came of the parts that ran.
 #[derive(Debug, Default)]
-struct Report {
+pub(crate) struct Report {
     rows: String,
     failed: Vec<String>,
     skipped: Vec<String>,
@@ -64,7 +60,11 @@ pub(crate) enum Outcome {
 }
 
 impl Report {
-    fn part(&mut self, name: &str, work: impl FnOnce() -> Result<Outcome>) -> Result<()> {
+    pub(crate) fn part(
+        &mut self,
+        name: &str,
+        work: impl FnOnce() -> Result<Outcome>,
+    ) -> Result<()> {
         let (begun, started) = (Instant::now(), machine::now());
         let text = match work() {
             Ok(Outcome::Done(text)) => text,
@@ -87,6 +87,17 @@ impl Report {
         let rows = std::mem::take(&mut self.rows);
         keep(&rows)
     }
+
+    /// What was skipped, and an error if something failed.
+    pub(crate) fn verdict(&self) -> Result<()> {
+        if !self.skipped.is_empty() {
+            println!("skipped: {}", self.skipped.join(", "));
+        }
+        if self.failed.is_empty() {
+            return Ok(());
+        }
+        bail!("failed: {}", self.failed.join(", "))
+    }
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -108,14 +119,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         report.part("stamps", stamps::run)?;
     }
     if chosen(Part::Fuzz) {
-        match fuzz_targets(&args.target) {
-            Ok(targets) => {
-                for target in targets {
-                    report.part(&format!("fuzz {target}"), || fuzz(&target, args.minutes))?;
-                }
-            }
-            Err(error) => report.part("fuzz", || Err(error))?,
-        }
+        fuzz::all(&args.fuzz, &mut report)?;
     }
     if chosen(Part::Bench) {
         let file = args.file.clone().unwrap_or_else(|| "pcaps/practice.pcapng".into());
@@ -129,13 +133,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if chosen(Part::Practice) {
         report.part("practice", || practice(args.install))?;
     }
-    if !report.skipped.is_empty() {
-        println!("skipped: {}", report.skipped.join(", "));
-    }
-    if report.failed.is_empty() {
-        return Ok(());
-    }
-    bail!("failed: {}", report.failed.join(", "))
+    report.verdict()
 }
 
 /// Appends rows to today's report on this machine, which begins with the machine.
@@ -223,35 +221,6 @@ fn package_of(file: &str) -> Result<String> {
         }
     }
     bail!("{file} belongs to no package")
-}
-
-/// cargo-fuzz needs a nightly toolchain, so it goes through rustup's cargo, not this one.
-fn cargo_fuzz(args: &[&str]) -> std::process::Command {
-    let mut all = vec!["+nightly", "fuzz"];
-    all.extend(args);
-    let mut command = sh::command("cargo", &all);
-    command.env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN");
-    command
-}
-
-/// Every target, or those of them that were asked for.
-fn fuzz_targets(only: &[String]) -> Result<Vec<String>> {
-    if !sh::has("cargo-fuzz") {
-        bail!("cargo-fuzz is missing; type: cargo install cargo-fuzz && rustup install nightly");
-    }
-    let list = sh::output(&mut cargo_fuzz(&["list"]))?;
-    let all: Vec<String> = list.lines().map(str::to_owned).collect();
-    if let Some(unknown) = only.iter().find(|name| !all.contains(name)) {
-        bail!("there is no fuzz target {unknown}: {}", all.join(", "));
-    }
-    Ok(if only.is_empty() { all } else { only.to_vec() })
-}
-
-fn fuzz(target: &str, minutes: u64) -> Result<Outcome> {
-    let total = format!("-max_total_time={}", minutes * 60);
-    let args = ["run", target, "--", &total, "-timeout=10", "-rss_limit_mb=2048"];
-    sh::run(&mut cargo_fuzz(&args))?;
-    Ok(Outcome::Done(format!("{minutes} min, no crash, hang or growth beyond 2 GiB")))
 }
 
 #[cfg(test)]
