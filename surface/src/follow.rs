@@ -76,13 +76,24 @@ struct Counted {
     records: u32,
     bytes: u64,
     first: ArrayVec<Record, LENGTHS_MAX>,
-    /// Records of the other end when this one first sent an alert (up to TLS 1.2).
-    alert: Option<u32>,
+    /// It sent an alert (up to TLS 1.2); whether it was the first of the two.
+    alert: Option<bool>,
+}
+
+/// What the other end had sent when this one spoke.
+#[derive(Debug, Clone, Copy, Default)]
+struct Other {
+    records: u32,
+    alert: bool,
 }
 
 impl Counted {
-    /// Takes what is next; `other` is the number of records that the other end has sent.
-    fn take(&mut self, piece: Piece<'_>, other: u32) {
+    const fn sent(&self) -> Other {
+        Other { records: self.records, alert: self.alert.is_some() }
+    }
+
+    /// Takes what is next.
+    fn take(&mut self, piece: Piece<'_>, other: Other) {
         match piece {
             Piece::Data(data) => self.data(data, other),
             Piece::Gap(missing) => self.gap(missing),
@@ -100,7 +111,7 @@ impl Counted {
         }
     }
 
-    fn data(&mut self, mut data: &[u8], other: u32) {
+    fn data(&mut self, mut data: &[u8], other: Other) {
         loop {
             let body = data.len().min(self.left as usize);
             self.left -= body as u32;
@@ -135,7 +146,7 @@ impl Counted {
     }
 
     /// A header is whole.
-    fn header(&mut self, other: u32) {
+    fn header(&mut self, other: Other) {
         let [a, b, c, d, e] = *self.head else { return };
         if self.stage == Stage::Tpkt {
             // the fifth byte belongs to the unit; the header stays until the unit is over
@@ -157,12 +168,12 @@ impl Counted {
         self.left = length.into();
         match a {
             APPLICATION_DATA => {
-                let _ = self.first.try_push(Record { length, after: other });
+                let _ = self.first.try_push(Record { length, after: other.records });
                 self.records = self.records.saturating_add(1);
                 self.bytes += u64::from(length);
             }
             ALERT => {
-                self.alert.get_or_insert(other);
+                self.alert.get_or_insert(!other.alert);
             }
             _ => {}
         }
@@ -195,7 +206,7 @@ impl Follow {
         for side in [Side::Low, Side::High] {
             let said = inspection.said(side);
             let counted = &mut counted[side.index()];
-            counted.take(Piece::Data(said.bytes()), 0);
+            counted.take(Piece::Data(said.bytes()), Other::default());
             if inspection.is_closed(side) {
                 counted.stage = Stage::Lost;
             }
@@ -210,7 +221,7 @@ impl Follow {
 
     /// A segment.
     pub(crate) fn segment(&mut self, side: Side, seq: u32, data: &[u8], wire: u32) {
-        let other = self.counted[side.other().index()].records;
+        let other = self.counted[side.other().index()].sent();
         let counted = &mut self.counted[side.index()];
         self.inspection.follow(side, seq, data, wire, &mut |piece| counted.take(piece, other));
     }
@@ -233,7 +244,7 @@ impl Follow {
     /// Nothing more comes: the facts of the conversation.
     pub(crate) fn end(&mut self, roles: Roles, ended: Ended, key: &NameKey) -> Facts {
         for side in [Side::Low, Side::High] {
-            let other = self.counted[side.other().index()].records;
+            let other = self.counted[side.other().index()].sent();
             let counted = &mut self.counted[side.index()];
             self.inspection.follow_end(side, &mut |piece| counted.take(piece, other));
         }
@@ -287,7 +298,8 @@ fn outcome(
         RdpOutcome::Unknown if exchange.is_refused() && !ended.gaps => {
             let last = exchange.answers(2).next();
             let by_server = ended.by.is_some_and(|side| side != opener)
-                || (server.alert.is_some() && client.alert.is_none());
+                || server.alert == Some(true)
+                || exchange.server_leaves;
             // an error, or without a word: then the server must have been the one who ended it
             let refused = if last.is_some() { ended.by.is_some() } else { by_server };
             if refused { RdpOutcome::Failed } else { RdpOutcome::Unknown }
@@ -344,6 +356,9 @@ struct Exchange {
     exact: bool,
     /// The handshake's last records are not where they should be.
     odd: bool,
+    /// The server's alert came before the client's, if that sent one (TLS 1.3): whichever of them
+    /// ended the connection, the server was first to say so.
+    server_leaves: bool,
 }
 
 /// Bytes of an alert, and of the two sizes of the last message of a handshake (RFC 8446 sections
@@ -364,6 +379,7 @@ impl Exchange {
                 server: all(server),
                 exact: sizes.exact,
                 odd: false,
+                server_leaves: false,
             };
         }
         // the first of the client's is its end of the handshake; the server's are before that, and
@@ -379,9 +395,18 @@ impl Exchange {
                 .take_while(|record| record.bytes != ALERT_BYTES)
                 .collect()
         };
+        let alert = |end: &Counted, skip: usize| {
+            let is_alert = |record: &Record| inside(record, 0).bytes == ALERT_BYTES;
+            end.first.iter().skip(skip).position(is_alert).map(|at| at + skip)
+        };
+        let (by_client, by_server) = (alert(client, 1), alert(server, before as usize));
+        let server_leaves = by_server.is_some_and(|at| {
+            let said = server.first[at].after as usize;
+            by_client.is_none_or(|client_at| said <= client_at)
+        });
         let client = rest(client, 1, before);
         let server = rest(server, before as usize, 1);
-        Self { client, server, exact: true, odd }
+        Self { client, server, exact: true, odd, server_leaves }
     }
 
     /// The server's records that came when the client had sent exactly `n`.

@@ -188,7 +188,9 @@ fn is_copy(flow: &FlowRecord) -> Option<bool> {
 }
 
 fn megabytes(bytes: u64) -> String {
-    if bytes < 1_000_000 {
+    if bytes < 1000 {
+        format!("{bytes} bytes")
+    } else if bytes < 1_000_000 {
         format!("{} kB", bytes / 1000)
     } else {
         format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10)

@@ -70,6 +70,13 @@ fn a_wrong_password_is_told_by_a_short_answer_or_none() {
             assert_eq!(outcome(error, Some(Server)), Outcome::Failed, "{tls:?}");
             let silent = tls.talk(selected, &ASKED);
             assert_eq!(outcome(silent.clone(), Some(Server)), Outcome::Failed, "{tls:?}");
+            // both say that they close, the server first, though the client hangs up first
+            let mut closed = silent.clone();
+            closed.extend([(Server, tls.alert()), (Client, tls.alert())]);
+            assert_eq!(outcome(closed, Some(Client)), Outcome::Failed, "{tls:?}");
+            let mut left = silent.clone();
+            left.extend([(Client, tls.alert()), (Server, tls.alert())]);
+            assert_eq!(outcome(left, Some(Client)), Outcome::Unknown, "{tls:?}");
             // near misses: the client went away, nobody did, the client was never challenged
             assert_eq!(outcome(silent.clone(), Some(Client)), Outcome::Unknown, "{tls:?}");
             assert_eq!(outcome(silent, None), Outcome::Unknown, "{tls:?}");
@@ -137,8 +144,8 @@ fn names_are_kept_as_hashes_only() {
     assert!(!format!("{:?}", flows[0]).contains("melton"));
 }
 
-/// Capture, frame, how it came out, level, and the client's build where it is in clear; by looking at each
-/// with tshark.
+/// Capture, frame, how it came out, level, and the client's build where it is in clear; by looking
+/// at each with tshark.
 type Real = (&'static str, u64, Outcome, Option<RdpLevel>, Option<u32>);
 const REAL: [Real; 8] = [
     (
