@@ -51,11 +51,13 @@ const RUN_SECONDS: &str = "1500";
     bin_name = "cargo xtask lab",
     after_help = "Of a small practice there are three:\n  \
         morning    one quiet morning on a mirror port: makes pcaps/practice.pcapng\n  \
-        day        a small day on both sides of the router, with a remote desktop that is guessed\n  \
-        \x20          at and a backup that misses the database: makes pcaps/practice-day.pcapng\n  \
-        practice   the whole practice of real software: leaves no capture in pcaps/, but checks\n  \
-        \x20          what `framewalk surface` says against what was planted; exit status 1 where\n  \
-        \x20          it does not agree. Never played unless named; takes some three minutes"
+        day        a small day on both sides of the router, with a remote desktop that is\n  \
+        \x20          guessed at and a backup that misses the database: makes\n  \
+        \x20          pcaps/practice-day.pcapng\n  \
+        practice   the whole practice of real software: leaves no capture in pcaps/, but\n  \
+        \x20          checks what `framewalk surface` says against what was planted; exit\n  \
+        \x20          status 1 where it does not agree. Never played unless named; some two\n  \
+        \x20          minutes"
 )]
 struct Args {
     /// Scenes to play, all that make captures when none is named; see --list

@@ -66,6 +66,8 @@ fn play_names(lab: &Lab) -> Result<()> {
     pc.attempt("nmblookup -s /dev/null -B 192.168.1.255 OLD-SERVER")
 }
 
+/// What a domain is made from; packages without a program of their own go with it.
+const DOMAIN_FILE: &str = "/usr/share/samba/setup/provision.ldif";
 const REALM: &str = "PRACTICE.EXAMPLE";
 const PASSWORD: &str = "Invented-1234";
 
@@ -75,6 +77,9 @@ pub(super) static DOMAIN: Part = Part {
     what: "Samba as domain controller (Kerberos, LDAP, DNS, SMB with signatures), clients",
     tools: &[&[
         ("samba", "samba"),
+        (DOMAIN_FILE, "samba-ad-provision"),
+        (DOMAIN_FILE, "samba-dsdb-modules"),
+        (DOMAIN_FILE, "samba-vfs-modules"),
         ("samba-tool", "samba-common-bin"),
         ("winbindd", "winbind"),
         ("smbclient", "smbclient"),

@@ -64,7 +64,7 @@ pub(super) const PERSONS: &[Person] = &[
     person(DOCTOR, "desktop", "user of a remote desktop, in its cookie", true),
     person(ASSISTANT, "terminal", "user of a terminal server, in its cookie", true),
     person(CLERK, "domain", "user in Kerberos", true),
-    person(TYPED, "devices", "name typed by telnet", false),
+    person(TYPED, "devices", "name typed by telnet, letter by letter", false),
 ];
 
 #[cfg(test)]
