@@ -103,7 +103,8 @@ impl Analyzer {
         }
     }
 
-    /// Names and network cards are hashed with this key, so that they can be compared over analyses.
+    /// Names and network cards are hashed with this key, so that they can be compared over
+    /// analyses.
     #[must_use]
     pub fn with_name_key(mut self, key: NameKey) -> Self {
         self.key = key;

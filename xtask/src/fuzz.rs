@@ -100,6 +100,7 @@ const SOURCES: &[(&str, &[&str])] = &[
 ];
 
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)] // `nightly` takes these among its own, under whose name they would be twice
 pub(crate) struct Args {
     /// Run only this target (repeatable)
     #[arg(long, value_name = "NAME")]
