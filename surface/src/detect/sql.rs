@@ -451,7 +451,8 @@ mod tests {
 
     #[test]
     fn browser_of_sql_server() {
-        let text = b"ServerName;SRV;InstanceName;BPSINSTANCE;IsClustered;No;Version;15.0.2000.5;tcp;49172;;";
+        let text = b"ServerName;SRV;InstanceName;BPSINSTANCE;IsClustered;No;Version;15.0.2000.5;\
+            tcp;49172;;";
         let mut told = vec![5, text.len() as u8, 0];
         told.extend_from_slice(text);
         assert_eq!(udp(1434, &[(Answerer, &told)]), App::Ssrp);

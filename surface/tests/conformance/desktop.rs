@@ -1,4 +1,5 @@
-//! What a remote desktop agreed to, by the bytes of both ends and of each alone, in every variation.
+//! What a remote desktop agreed to, by the bytes of both ends and of each alone, in every
+//! variation.
 
 use surface::RdpLevel::{self, Cloud, Nla, Other, Redirected, Standard, Tls};
 use surface::{App, Facts, RdpFacts, RdpOutcome};
@@ -115,8 +116,8 @@ fn every_level_has_a_number() {
     assert!(Standard < Tls && Tls < Nla, "the weakest first");
 }
 
-/// `Connect-Initial` and `Connect-Response` behind bare requests: what the client says of itself and
-/// what the server encrypts with.
+/// `Connect-Initial` and `Connect-Response` behind bare requests: what the client says of itself
+/// and what the server encrypts with.
 #[test]
 fn standard_security_tells_the_client_and_the_encryption() {
     let block = |ty: u16, body: &[u8]| {
