@@ -74,6 +74,15 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
     }
+    // every trick of the names' last two dialogs, where a choice is followed by no bytes of its own
+    for kind in surface::names::DIALOGS.len() as u8 - 2..surface::names::DIALOGS.len() as u8 {
+        for trick in 0..8 {
+            let choices = [trick, 0].repeat(6);
+            let bytes = [&[0, kind, 0, 0, 0, 0, choices.len() as u8, 0], &choices[..]].concat();
+            let name = format!("trick-{kind}-{trick}");
+            write(&root.join("corpus/surface_report"), &name, &bytes)?;
+        }
+    }
     Ok(())
 }
 
