@@ -7,7 +7,7 @@ use skb::LinkType;
 
 use crate::App;
 use crate::facts::NameKey;
-use crate::flow::{Flow, FlowId, Hasher, Key, Look, Opener, Side, Table, flags};
+use crate::flow::{Flow, FlowId, Hasher, IDLE_NS, Key, Look, Opener, Side, Table, flags};
 use crate::follow::{Ended, Follow};
 use crate::inspect::{Inspection, Outcome, Roles, Spares};
 use crate::peel::{Packet, Peeled, Peeler, proto};
@@ -55,9 +55,8 @@ pub struct Counts {
 const TOGETHER: usize = 32;
 /// Records whose first lines are asked for ahead of the one prepared.
 const AHEAD: usize = 8;
-/// A conversation without connections is over when nothing came for so long (RFC 4787 REQ-5 asks
-/// NATs to keep one for five minutes).
-const IDLE_NS: i64 = 300_000_000_000;
+/// Packets from one look for conversations that are over to the next.
+const SWEEP_EVERY: u64 = 2;
 
 /// The analysis of one source of frames.
 #[derive(Debug)]
@@ -159,12 +158,18 @@ impl Analyzer {
     /// Nothing more comes: what is still open is given out, in the order in which it began.
     pub fn finish(&mut self) -> Vec<FlowRecord> {
         let mut flows = std::mem::take(&mut self.ended);
-        for flow in self.table.drain() {
-            self.end(flow);
-        }
-        flows.append(&mut self.ended);
+        self.finish_into(|flow| flows.push(flow));
         flows.sort_by_key(|flow| flow.first_frame);
         flows
+    }
+
+    /// As [`finish`](Self::finish), one by one, behind those that ended before.
+    pub fn finish_into(&mut self, mut out: impl FnMut(FlowRecord)) {
+        self.ended.drain(..).for_each(&mut out);
+        for flow in self.table.drain() {
+            self.end(flow);
+            self.ended.drain(..).for_each(&mut out);
+        }
     }
 
     #[inline(always)]
@@ -212,6 +217,19 @@ impl Analyzer {
             None => self.open(one),
         };
         self.count(id, one);
+        if self.counts.in_flows.is_multiple_of(SWEEP_EVERY) {
+            self.sweep(one.time_ns);
+        }
+    }
+
+    /// Looks at one conversation for being over: it has been silent for too long.
+    #[inline(always)]
+    fn sweep(&mut self, now_ns: i64) {
+        if let Some((id, flow)) = self.table.next()
+            && now_ns.saturating_sub(flow.last_ns) > flow.idle_max_ns()
+        {
+            self.close(id);
+        }
     }
 
     /// Whether a packet begins another conversation between the same ends.
@@ -219,7 +237,7 @@ impl Analyzer {
     fn is_new(&mut self, id: FlowId, one: &Waiting<'_>) -> bool {
         let Some(flow) = self.table.get_mut(id) else { return true };
         if one.packet.proto != proto::TCP {
-            return one.time_ns.saturating_sub(flow.last_ns) > IDLE_NS;
+            return one.time_ns.saturating_sub(flow.last_ns) > flow.idle_max_ns();
         }
         let syn = one.packet.tcp.flags & (flags::SYN | flags::ACK) == flags::SYN;
         syn && (flow.is_closed()

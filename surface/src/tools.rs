@@ -3,6 +3,11 @@
 //! From the public list LOLRMM (Apache-2.0) and vendors' pages. Only hosts that a tool's own
 //! program talks to are here; a vendor's web site, which browsers visit too, is no evidence.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use foldhash::fast::RandomState;
+
 use crate::App;
 
 /// A name, by its last labels. A star stands for the rest of its label, or for one or more labels
@@ -92,6 +97,23 @@ const RELAYS: &[(&str, App)] = &[
 /// Names below a star that are a vendor's web site all the same.
 const SITES: &[&str] = &["www", "support", "help", "blog", "docs", "login", "my", "web"];
 
+/// The last two labels of a name.
+fn tail(name: &str) -> &str {
+    match name.rmatch_indices('.').nth(1) {
+        Some((dot, _)) => &name[dot + 1..],
+        None => name,
+    }
+}
+
+/// The names by their last two labels, in which no star is.
+static BY_TAIL: LazyLock<HashMap<&str, Vec<(&str, App)>, RandomState>> = LazyLock::new(|| {
+    let mut all = HashMap::<_, Vec<_>, _>::default();
+    for &(pattern, app) in RELAYS {
+        all.entry(tail(pattern)).or_default().push((pattern, app));
+    }
+    all
+});
+
 /// The tool whose own hosts have such a name.
 pub(crate) fn by_relay(host: &str) -> Option<App> {
     let host = host.trim_end_matches('.');
@@ -100,7 +122,8 @@ pub(crate) fn by_relay(host: &str) -> Option<App> {
     }
     let host = host.to_ascii_lowercase();
     let first = host.split('.').next().unwrap_or_default();
-    RELAYS
+    BY_TAIL
+        .get(tail(&host))?
         .iter()
         .find(|(pattern, _)| {
             let any_in_front = pattern.starts_with("*.");
@@ -136,6 +159,13 @@ fn label_fits(pattern: &str, label: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_star_is_in_the_last_two_labels() {
+        for (pattern, _) in RELAYS {
+            assert!(!tail(pattern).contains('*') && tail(pattern).contains('.'), "{pattern}");
+        }
+    }
 
     #[test]
     fn names_fit_on_label_boundaries_only() {

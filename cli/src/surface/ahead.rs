@@ -1,4 +1,5 @@
-//! Reading on a thread of its own, so that the next block is there when one is done with.
+//! Reading on a thread of its own, so that the next block is there when one is done with; on the
+//! same one where there is only one processor.
 
 use std::sync::mpsc::{channel, sync_channel};
 
@@ -13,6 +14,16 @@ pub(super) fn read(
     reader: &mut Reader,
     mut take: impl FnMut(&Batch<'_>, u64) -> anyhow::Result<()>,
 ) -> anyhow::Result<Option<Error>> {
+    if std::thread::available_parallelism().is_ok_and(|processors| processors.get() == 1) {
+        let mut block = Block::default();
+        loop {
+            match reader.next_block(&mut block) {
+                Ok(true) => take(&block.batch(), reader.progress().read)?,
+                Ok(false) => return Ok(None),
+                Err(error) => return Ok(Some(error)),
+            }
+        }
+    }
     std::thread::scope(|scope| {
         let (full, ready) = sync_channel(BLOCKS);
         let (back, empty) = channel();

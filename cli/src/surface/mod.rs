@@ -221,10 +221,14 @@ fn analyze(
         Ok(())
     })?;
     progress.clear();
-    for flow in &analyzer.finish() {
-        span.flow(flow);
-        out.flow(flow)?;
-    }
+    let mut written = Ok(());
+    analyzer.finish_into(|flow| {
+        span.flow(&flow);
+        if written.is_ok() {
+            written = out.flow(&flow);
+        }
+    });
+    written?;
     let stores = globals.json || args.letter.is_some();
     let origin = stores.then(|| Origin::of(reader.name(), before));
     if let (Some(file), Some(origin)) = (&args.letter, &origin) {

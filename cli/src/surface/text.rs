@@ -1,10 +1,11 @@
 //! The report for people: applications, the servers behind them, what was not told.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::{self, Write};
 use std::net::IpAddr;
 
 use capture::Reader;
+use foldhash::fast::RandomState;
 use surface::{Analyzer, App, Counts, Finding, FlowRecord, proto};
 
 use super::{Args, findings};
@@ -22,17 +23,17 @@ const UNKNOWN_SHOWN: usize = 8;
 struct Row {
     flows: u64,
     bytes: u64,
-    clients: BTreeSet<IpAddr>,
+    clients: HashSet<IpAddr, RandomState>,
     /// Bytes by server and port.
-    servers: BTreeMap<(IpAddr, u16), u64>,
-    paths: BTreeSet<Vec<&'static str>>,
+    servers: HashMap<(IpAddr, u16), u64, RandomState>,
+    paths: BTreeSet<Vec<App>>,
     first_frame: u64,
 }
 
 /// Adds conversations up.
 #[derive(Debug, Default)]
 pub(super) struct Report {
-    rows: HashMap<App, Row>,
+    rows: HashMap<App, Row, RandomState>,
     flows: u64,
     first_ns: Option<i64>,
     last_ns: i64,
@@ -73,7 +74,9 @@ impl Report {
             *row.servers.entry((flow.dst, flow.dst_port)).or_default() += sum;
         }
         if flow.path.len() > 1 {
-            row.paths.insert(flow.path.iter().map(|app| app.name()).collect());
+            if !row.paths.contains(flow.path.as_slice()) {
+                row.paths.insert(flow.path.to_vec());
+            }
         }
     }
 
@@ -166,7 +169,9 @@ impl Report {
             ))
         )?;
         let mut rows: Vec<_> = self.rows.iter().collect();
-        rows.sort_by_key(|(app, row)| (**app == App::Unknown, std::cmp::Reverse(row.bytes)));
+        rows.sort_by_key(|(app, row)| {
+            (**app == App::Unknown, std::cmp::Reverse(row.bytes), app.name())
+        });
         for (app, row) in rows {
             writeln!(
                 out,
@@ -180,7 +185,8 @@ impl Report {
                 servers(row)
             )?;
             for path in &row.paths {
-                writeln!(out, "  {}", paint.dim(format!("  in {}", path.join(" > "))))?;
+                let names: Vec<_> = path.iter().map(|app| app.name()).collect();
+                writeln!(out, "  {}", paint.dim(format!("  in {}", names.join(" > "))))?;
             }
         }
         Ok(())
@@ -247,7 +253,7 @@ fn hosts(row: &Row) -> u64 {
 /// The busiest servers with their ports.
 fn servers(row: &Row) -> String {
     let mut servers: Vec<_> = row.servers.iter().collect();
-    servers.sort_by_key(|&(_, &bytes)| std::cmp::Reverse(bytes));
+    servers.sort_by_key(|&(end, &bytes)| (std::cmp::Reverse(bytes), end));
     let shown: Vec<_> =
         servers.iter().take(SERVERS_SHOWN).map(|((ip, port), _)| end(*ip, *port)).collect();
     let more = servers.len().saturating_sub(SERVERS_SHOWN);

@@ -103,7 +103,11 @@ impl Lines {
     /// Greeting and command are sure; one alone is likely if it names the protocol.
     fn test(&self, talk: &Talk<'_>) -> Answer {
         let (client, server) = (talk.opener.bytes(), talk.answerer.bytes());
-        match (self.client(client), self.server(server)) {
+        let greets = self.server(server);
+        if greets == Fit::No {
+            return Answer::No;
+        }
+        match (self.client(client), greets) {
             (Fit::No, _) | (_, Fit::No) => Answer::No,
             (Fit::Yes | Fit::Named, Fit::Yes | Fit::Named) => Answer::Sure(self.app),
             (Fit::Named, Fit::Open) if server.is_empty() => Answer::Likely(self.app),
@@ -129,13 +133,13 @@ impl Lines {
     }
 
     fn client(&self, bytes: &[u8]) -> Fit {
+        if !self.tagged && !self.commands.iter().any(|known| begins(bytes, known)) {
+            return Fit::No;
+        }
         let Some(line) = line(bytes) else {
             let text = bytes.iter().all(|b| b.is_ascii_graphic() || matches!(b, b' ' | b'\r'));
             return if text { open(bytes) } else { Fit::No };
         };
-        if line.iter().any(|&b| b < b' ' && b != b'\t') {
-            return Fit::No;
-        }
         let mut words = line.split(|&b| b == b' ');
         if self.tagged {
             let tag = words.next().unwrap_or_default();
@@ -149,6 +153,9 @@ impl Lines {
         if !self.commands.iter().any(|known| known.eq_ignore_ascii_case(command)) {
             return Fit::No;
         }
+        if line.iter().any(|&b| b < b' ' && b != b'\t') {
+            return Fit::No;
+        }
         // words that only this protocol has
         let own = matches!(
             command.to_ascii_uppercase().as_slice(),
@@ -158,13 +165,19 @@ impl Lines {
     }
 }
 
+/// Whether bytes begin with a word in either case, as far as they go.
+fn begins(bytes: &[u8], word: &[u8]) -> bool {
+    let common = word.len().min(bytes.len());
+    bytes[..common].eq_ignore_ascii_case(&word[..common])
+}
+
 fn open(bytes: &[u8]) -> Fit {
     if bytes.len() > LINE_MAX { Fit::No } else { Fit::Open }
 }
 
 /// The first line, without its end.
 fn line(bytes: &[u8]) -> Option<&[u8]> {
-    let end = bytes.iter().take(LINE_MAX + 1).position(|&b| b == b'\n')?;
+    let end = memchr::memchr(b'\n', &bytes[..bytes.len().min(LINE_MAX + 1)])?;
     Some(bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]))
 }
 

@@ -25,8 +25,9 @@ fn http_like(bytes: &[u8], version: &[u8], methods: &[&[u8]]) -> Fit {
         Fit::Short if !bytes.is_empty() => return Fit::Short,
         _ => {}
     }
-    let fits = methods.iter().map(|method| starts(bytes, method)).filter(|&fit| fit != Fit::No);
-    match fits.max_by_key(|&fit| fit == Fit::Good) {
+    let may = |method: &&&[u8]| bytes.first().is_none_or(|first| method.first() == Some(first));
+    let fits = methods.iter().filter(may).map(|method| starts(bytes, method));
+    match fits.filter(|&fit| fit != Fit::No).max_by_key(|&fit| fit == Fit::Good) {
         None => Fit::No,
         Some(Fit::Good) => {
             let (text, ended) = line(&bytes[..bytes.len().min(1024)]);

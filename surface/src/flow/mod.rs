@@ -8,6 +8,6 @@ mod table;
 
 pub use key::{Key, Side};
 pub use record::{Flow, Opener, TcpState};
-pub(crate) use record::{Look, flags};
+pub(crate) use record::{IDLE_NS, Look, flags};
 pub(crate) use stream::{Piece, Stream};
 pub(crate) use table::{FlowId, Hasher, Table};

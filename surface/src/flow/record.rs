@@ -72,6 +72,13 @@ pub(crate) enum Look {
     Done,
 }
 
+/// A conversation without connections is over when nothing came for so long (RFC 4787 REQ-5 asks
+/// NATs to keep one for five minutes).
+pub(crate) const IDLE_NS: i64 = 300_000_000_000;
+/// As is a TCP connection that is not open yet or no longer, and one that is (RFC 5382 REQ-5).
+const TRANSITORY_NS: i64 = 240_000_000_000;
+const ESTABLISHED_NS: i64 = 7_440_000_000_000;
+
 /// TCP flag bits (RFC 9293 section 3.1).
 pub(crate) mod flags {
     pub(crate) const FIN: u8 = 0x01;
@@ -263,6 +270,18 @@ impl Flow {
     /// Whether the other end answered the opener's SYN.
     pub(crate) const fn accepted(&self) -> bool {
         self.flags[self.opener.other().index()] & SYN_ACK != 0
+    }
+
+    /// Nanoseconds of silence after which it is over.
+    #[inline(always)]
+    pub(crate) fn idle_max_ns(&self) -> i64 {
+        if self.key.proto != proto::TCP {
+            IDLE_NS
+        } else if self.is_closed() || (self.bytes == [0, 0] && self.flags.contains(&0)) {
+            TRANSITORY_NS
+        } else {
+            ESTABLISHED_NS
+        }
     }
 
     /// Nothing more is to come: a SYN opens a new conversation.

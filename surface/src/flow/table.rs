@@ -44,6 +44,8 @@ pub(crate) struct Table {
     max: usize,
     /// Where the last eviction looked.
     hand: usize,
+    /// The record that is looked at next for being over.
+    sweep: usize,
 }
 
 impl Table {
@@ -57,6 +59,7 @@ impl Table {
             len: 0,
             max: max.clamp(1, u32::MAX as usize / 2),
             hand: 0,
+            sweep: 0,
         }
     }
 
@@ -164,12 +167,25 @@ impl Table {
         best.map(|(_, _, slot)| FlowId(slot as u32))
     }
 
+    /// The next record in a round over all: so few at a time that it costs next to nothing.
+    #[inline(always)]
+    pub(crate) fn next(&mut self) -> Option<(FlowId, &Flow)> {
+        let slot = self.sweep;
+        self.sweep = if slot + 1 < self.slab.len() { slot + 1 } else { 0 };
+        // its line is asked for until then
+        skb::arch::prefetch(&self.slab, self.sweep);
+        Some((FlowId(slot as u32), self.slab.get(slot)?.as_ref()?))
+    }
+
     /// Every record, taken out, in the order in which they were first seen.
-    pub(crate) fn drain(&mut self) -> Vec<Flow> {
-        let mut flows: Vec<_> = std::mem::take(&mut self.slab).into_iter().flatten().collect();
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Flow> + use<> {
+        let mut slab = std::mem::take(&mut self.slab);
         *self = Self::new(self.max);
-        flows.sort_by_key(|flow| flow.first_frame);
-        flows
+        let first = |slot: &Option<Flow>| slot.as_ref().map(|flow| flow.first_frame);
+        let mut order: Vec<u32> =
+            (0..slab.len() as u32).filter(|&slot| slab[slot as usize].is_some()).collect();
+        order.sort_by_key(|&slot| first(&slab[slot as usize]));
+        order.into_iter().filter_map(move |slot| slab[slot as usize].take())
     }
 
     fn place(&mut self, hash: u64, slot: u32) {

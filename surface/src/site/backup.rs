@@ -8,6 +8,8 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use foldhash::fast::RandomState;
+
 use super::address::{Place, place};
 use super::service::Service;
 use super::{end, rules};
@@ -53,7 +55,7 @@ pub struct Copied {
 
 #[derive(Debug, Default)]
 pub(super) struct Copies {
-    all: HashMap<(IpAddr, IpAddr, App), Copied>,
+    all: HashMap<(IpAddr, IpAddr, App), Copied, RandomState>,
 }
 
 impl Copies {

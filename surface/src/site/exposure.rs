@@ -8,6 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use foldhash::fast::RandomState;
+
 use super::address::{Place, place};
 use super::desktop::{Desktops, Protection};
 use super::pairs::{Forward, Pairs};
@@ -41,7 +43,7 @@ struct Reached {
 /// Services that were reached from outside, by address, port and protocol.
 #[derive(Debug, Default)]
 pub(super) struct Exposure {
-    reached: HashMap<(IpAddr, u16, u8), Reached>,
+    reached: HashMap<(IpAddr, u16, u8), Reached, RandomState>,
     /// Not remembered for want of room.
     overflow: u64,
 }

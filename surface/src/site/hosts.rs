@@ -210,6 +210,11 @@ impl Hosts {
         {
             self.card(message.from.0, mac, at);
         }
+        // a question tells nothing of who is who
+        let asks = message.payload.get(2).is_none_or(|flags| flags & 0x80 == 0);
+        if asks && source != NameSource::Netbios {
+            return;
+        }
         let Some(read) = names(message.payload) else { return };
         let registers = source == NameSource::Netbios && !read.response && read.opcode == 5;
         let answers = read.response && read.fine;

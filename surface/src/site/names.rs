@@ -12,6 +12,8 @@ const RECORDS_MAX: usize = 24;
 const JUMPS_MAX: usize = 16;
 /// Bytes of a name (RFC 1035 section 2.3.4).
 const NAME_MAX: usize = 255;
+/// Bytes that most names fit into.
+const USUAL: usize = 48;
 /// Length of a NetBIOS name's first label (RFC 1001 section 14.1).
 const NETBIOS_LABEL: usize = 32;
 
@@ -116,7 +118,7 @@ fn record(bytes: &[u8], at: &mut usize) -> Option<Record> {
 
 /// A name in lower case, without what could play tricks on a terminal.
 fn name(bytes: &[u8], at: &mut usize) -> Option<String> {
-    let (mut out, mut here, mut jumps) = (String::new(), *at, 0);
+    let (mut out, mut here, mut jumps) = (String::with_capacity(USUAL), *at, 0);
     let mut end = None;
     loop {
         let length = usize::from(*bytes.get(here)?);

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use foldhash::fast::RandomState;
+
 use crate::peel::{Address, Packet};
 
 use super::address::{Place, place};
@@ -55,8 +57,8 @@ pub(crate) struct Used {
 /// Pairs SYNs.
 #[derive(Debug, Default)]
 pub(crate) struct Pairs {
-    recent: HashMap<Key, Syn>,
-    pub(crate) forwards: HashMap<Forward, Used>,
+    recent: HashMap<Key, Syn, RandomState>,
+    pub(crate) forwards: HashMap<Forward, Used, RandomState>,
 }
 
 impl Pairs {

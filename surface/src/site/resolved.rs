@@ -3,6 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
+use foldhash::fast::RandomState;
+
 use super::names::{RecordData, names};
 use super::{Message, Place, place};
 use crate::App;
@@ -23,7 +25,7 @@ struct Answer {
 /// Names by the client that asked and the address that came back.
 #[derive(Debug, Default)]
 pub(super) struct Resolved {
-    answers: HashMap<(IpAddr, IpAddr), Answer>,
+    answers: HashMap<(IpAddr, IpAddr), Answer, RandomState>,
     order: VecDeque<(IpAddr, IpAddr)>,
 }
 

@@ -3,6 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
+use foldhash::fast::RandomState;
+
 use super::address::{Place, place};
 use crate::App;
 use crate::peel::proto;
@@ -45,7 +47,7 @@ pub struct Service {
 
 #[derive(Debug, Default)]
 pub(super) struct Services {
-    all: HashMap<(IpAddr, u16, u8), Service>,
+    all: HashMap<(IpAddr, u16, u8), Service, RandomState>,
     overflow: u64,
 }
 

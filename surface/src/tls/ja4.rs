@@ -5,7 +5,7 @@
 use sha2::{Digest, Sha256};
 
 use super::hello::{ClientHello, extension, is_grease, words};
-use super::hex;
+use super::{hex, push_hex};
 
 /// The fingerprint; `transport` is `t` for TCP, `q` for QUIC, `d` for DTLS.
 pub(super) fn ja4(hello: &ClientHello<'_>, transport: char) -> String {
@@ -31,11 +31,16 @@ pub(super) fn ja4(hello: &ClientHello<'_>, transport: char) -> String {
     kinds.retain(|&ty| ty != extension::SERVER_NAME && ty != extension::ALPN);
     kinds.sort_unstable();
     let signatures: Vec<u16> = hello.signature_algorithms().filter(|&s| !is_grease(s)).collect();
-    let mut second = list(&kinds);
+    let mut listed = String::with_capacity(5 * (ciphers.len() + kinds.len() + signatures.len()));
+    list(&ciphers, &mut listed);
+    let ciphers = digest(&listed);
+    listed.clear();
+    list(&kinds, &mut listed);
     if !signatures.is_empty() {
-        second = format!("{second}_{}", list(&signatures));
+        listed.push('_');
+        list(&signatures, &mut listed);
     }
-    let (ciphers, kinds) = (digest(&list(&ciphers)), digest(&second));
+    let kinds = digest(&listed);
     format!("{transport}{version}{sni}{cipher_count:02}{kind_count:02}{alpn}_{ciphers}_{kinds}")
 }
 
@@ -57,8 +62,14 @@ fn alpn_ends(name: Option<&[u8]>) -> String {
     }
 }
 
-fn list(values: &[u16]) -> String {
-    values.iter().map(|v| format!("{v:04x}")).collect::<Vec<_>>().join(",")
+/// Four hexadecimal digits of each, with commas between them.
+fn list(values: &[u16], out: &mut String) {
+    for (n, value) in values.iter().enumerate() {
+        if n > 0 {
+            out.push(',');
+        }
+        push_hex(&value.to_be_bytes(), out);
+    }
 }
 
 /// The first 12 hexadecimal digits of SHA-256, zeros for nothing.
