@@ -12,7 +12,7 @@ use crate::follow::{Ended, Follow};
 use crate::inspect::{Inspection, Outcome, Roles, Spares};
 use crate::peel::{Packet, Peeled, Peeler, proto};
 use crate::record::FlowRecord;
-use crate::site::{Message, Site, listens};
+use crate::site::{Message, listens};
 
 /// What an analysis may take.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +51,20 @@ pub struct Counts {
     pub unlooked: u64,
 }
 
+impl Counts {
+    /// Adds what the engine of the other half counted.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.frames += other.frames;
+        self.bytes += other.bytes;
+        self.in_flows += other.in_flows;
+        self.fragments += other.fragments;
+        self.not_ip += other.not_ip;
+        self.malformed += other.malformed;
+        self.evicted += other.evicted;
+        self.unlooked += other.unlooked;
+    }
+}
+
 /// Packets prepared together, so that the lines they need arrive while others are prepared.
 const TOGETHER: usize = 32;
 /// Records whose first lines are asked for ahead of the one prepared.
@@ -58,20 +72,46 @@ const AHEAD: usize = 8;
 /// Packets from one look for conversations that are over to the next.
 const SWEEP_EVERY: u64 = 2;
 
-/// The analysis of one source of frames.
+/// What is told while frames are taken, with the number of the frame that brought it about.
+pub(crate) trait Sink {
+    /// A packet that opens a TCP connection.
+    fn syn(&mut self, packet: &Packet<'_>, time_ns: i64, frame: u64);
+    /// A router advertisement of IPv6.
+    fn router(&mut self, packet: &Packet<'_>, time_ns: i64, frame: u64);
+    /// An Ethernet frame that carries no IP packet.
+    fn link_frame(&mut self, bytes: &[u8], time_ns: i64, frame: u64);
+    /// A datagram of an application that [`listens`] says.
+    fn message(&mut self, message: &Message<'_>, frame: u64);
+    /// A conversation is over.
+    fn flow(&mut self, record: FlowRecord, frame: u64);
+}
+
+/// Which conversations are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    All,
+    /// Half of them, and what belongs to none.
+    First,
+    /// The other half.
+    Second,
+}
+
+/// Puts frames together to conversations.
 #[derive(Debug)]
-pub struct Analyzer {
+pub(crate) struct Engine<S> {
     limits: Limits,
-    counts: Counts,
+    part: Part,
+    pub(crate) counts: Counts,
     peeler: Peeler,
     hasher: Hasher,
     table: Table,
     /// Bytes held by inspections.
     inspected: usize,
     spares: Spares,
-    ended: Vec<FlowRecord>,
-    site: Site,
-    key: NameKey,
+    pub(crate) key: NameKey,
+    /// Number of the frame that is taken.
+    now: u64,
+    pub(crate) sink: S,
 }
 
 /// A packet and where its conversation is looked for.
@@ -84,51 +124,38 @@ struct Waiting<'a> {
     number: u64,
 }
 
-impl Analyzer {
+impl<S: Sink> Engine<S> {
     /// Nothing seen yet.
-    pub fn new(limits: Limits) -> Self {
-        let key = NameKey::random();
+    pub(crate) fn new(limits: Limits, key: NameKey, sink: S) -> Self {
         Self {
             limits,
+            part: Part::All,
             counts: Counts::default(),
             peeler: Peeler::default(),
             hasher: Hasher::default(),
             table: Table::new(limits.flows_max),
             inspected: 0,
             spares: Spares::default(),
-            ended: Vec::new(),
-            site: Site::new(key),
             key,
+            now: 0,
+            sink,
         }
     }
 
-    /// Names and network cards are hashed with this key, so that they can be compared over
-    /// analyses.
-    #[must_use]
-    pub fn with_name_key(mut self, key: NameKey) -> Self {
-        self.key = key;
-        self.site.set_key(key);
-        self
-    }
-
-    /// What was counted so far.
-    pub const fn counts(&self) -> Counts {
-        self.counts
-    }
-
-    /// What was learned from the conversations that are over; from all after
-    /// [`finish`](Self::finish).
-    pub const fn site(&self) -> &Site {
-        &self.site
-    }
-
-    /// Takes all frames of a batch.
-    pub fn batch(&mut self, batch: &Batch<'_>) {
-        self.frames(batch, 0..batch.records().len());
+    /// Takes half of the conversations from now on; the engine of the other half comes back.
+    /// Nothing must have been taken yet.
+    pub(crate) fn split<T: Sink>(&mut self, sink: T) -> Engine<T> {
+        self.limits.flows_max = self.limits.flows_max.div_ceil(2);
+        self.limits.inspected_bytes_max /= 2;
+        self.table = Table::new(self.limits.flows_max);
+        self.part = Part::First;
+        let mut other = Engine::new(self.limits, self.key, sink);
+        (other.part, other.hasher) = (Part::Second, self.hasher.clone());
+        other
     }
 
     /// Takes the frames of a batch that have these indices, in rising order.
-    pub fn frames(&mut self, batch: &Batch<'_>, indices: impl IntoIterator<Item = usize>) {
+    pub(crate) fn frames(&mut self, batch: &Batch<'_>, indices: impl IntoIterator<Item = usize>) {
         let mut waiting = ArrayVec::<_, TOGETHER>::new();
         for index in indices {
             batch.prefetch(index, AHEAD);
@@ -150,25 +177,13 @@ impl Analyzer {
         }
     }
 
-    /// Conversations that are over, in the order in which they ended.
-    pub fn ended(&mut self) -> std::vec::Drain<'_, FlowRecord> {
-        self.ended.drain(..)
-    }
-
-    /// Nothing more comes: what is still open is given out, in the order in which it began.
-    pub fn finish(&mut self) -> Vec<FlowRecord> {
-        let mut flows = std::mem::take(&mut self.ended);
-        self.finish_into(|flow| flows.push(flow));
-        flows.sort_by_key(|flow| flow.first_frame);
-        flows
-    }
-
-    /// As [`finish`](Self::finish), one by one, behind those that ended before.
-    pub fn finish_into(&mut self, mut out: impl FnMut(FlowRecord)) {
-        self.ended.drain(..).for_each(&mut out);
+    /// Nothing more comes: what is still open ends, in the order in which it began, as if its first
+    /// frame had brought that about. `after` each.
+    pub(crate) fn finish(&mut self, mut after: impl FnMut(&mut S)) {
         for flow in self.table.drain() {
+            self.now = flow.first_frame;
             self.end(flow);
-            self.ended.drain(..).for_each(&mut out);
+            after(&mut self.sink);
         }
     }
 
@@ -181,25 +196,32 @@ impl Analyzer {
     ) {
         let Some(record) = batch.records().get(index) else { return };
         let number = batch.number_first() + index as u64;
-        self.counts.frames += 1;
-        self.counts.bytes += u64::from(record.origlen);
+        let first = self.part != Part::Second;
+        if first {
+            self.counts.frames += 1;
+            self.counts.bytes += u64::from(record.origlen);
+        }
         let linktype: LinkType = batch.linktype(record);
         let data = batch.data(record);
         let meta = || batch.frame(index).map(|frame| frame.meta).unwrap_or_default();
         match self.peeler.peel(linktype, data, meta) {
             Peeled::Packet(packet) => {
                 let (key, side) = Key::of(&packet);
+                if self.part != Part::All && first != key.is_first_half() {
+                    return;
+                }
                 let hash = self.hasher.hash(&key);
                 self.table.prefetch(hash);
                 let time_ns = if record.time_ns == NO_TIME { 0 } else { record.time_ns };
                 waiting.push(Waiting { packet, key, side, hash, time_ns, number });
             }
+            _ if !first => {}
             Peeled::Fragment => self.counts.fragments += 1,
             Peeled::Other => {
                 self.counts.not_ip += 1;
                 if linktype == LinkType::ETHERNET {
                     let time_ns = if record.time_ns == NO_TIME { 0 } else { record.time_ns };
-                    self.site.link_frame(data, time_ns, number);
+                    self.sink.link_frame(data, time_ns, number);
                 }
             }
             Peeled::Malformed => self.counts.malformed += 1,
@@ -208,6 +230,7 @@ impl Analyzer {
 
     fn take(&mut self, one: &Waiting<'_>) {
         self.counts.in_flows += 1;
+        self.now = one.number;
         let id = match self.table.find(one.hash, &one.key) {
             Some(id) if !self.is_new(id, one) => id,
             Some(id) => {
@@ -236,12 +259,13 @@ impl Analyzer {
     #[inline(always)]
     fn is_new(&mut self, id: FlowId, one: &Waiting<'_>) -> bool {
         let Some(flow) = self.table.get_mut(id) else { return true };
-        if one.packet.proto != proto::TCP {
-            return one.time_ns.saturating_sub(flow.last_ns) > flow.idle_max_ns();
+        let idle_ns = one.time_ns.saturating_sub(flow.last_ns);
+        if idle_ns > flow.idle_max_ns() || one.packet.proto != proto::TCP {
+            return idle_ns > flow.idle_max_ns();
         }
         let syn = one.packet.tcp.flags & (flags::SYN | flags::ACK) == flags::SYN;
         syn && (flow.is_closed()
-            || one.time_ns.saturating_sub(flow.last_ns) > IDLE_NS
+            || idle_ns > IDLE_NS
             || (flow.bytes != [0, 0] && !flow.began_at(one.side, one.packet.tcp.seq)))
     }
 
@@ -264,7 +288,7 @@ impl Analyzer {
         if packet.proto == proto::TCP
             && packet.tcp.flags & (flags::SYN | flags::ACK | flags::RST) == flags::SYN
         {
-            self.site.syn(packet, one.time_ns, one.number);
+            self.sink.syn(packet, one.time_ns, one.number);
         }
         let mut flow = Flow::new(one.key, one.side, packet);
         (flow.first_ns, flow.last_ns, flow.first_frame) = (one.time_ns, one.time_ns, one.number);
@@ -292,14 +316,15 @@ impl Analyzer {
         }
         if matches!(flow.look, Look::Done) {
             if one.packet.proto == proto::UDP && listens(flow.app) {
-                self.site.message(&message(flow, one.side, one.packet.payload, Some(one)));
+                let message = message(flow, one.side, one.packet.payload, Some(one));
+                self.sink.message(&message, one.number);
             } else if one.packet.proto == proto::ICMPV6 && one.packet.icmp == Some((134, 0)) {
-                self.site.router(&one.packet, one.time_ns, one.number);
+                self.sink.router(&one.packet, one.time_ns, one.number);
             }
         } else {
             let room = self.limits.inspected_bytes_max.saturating_sub(self.inspected);
             let (before, after) =
-                look(flow, one, room, &mut self.spares, &mut self.site, &self.key);
+                look(flow, one, room, &mut self.spares, &mut self.sink, &self.key);
             self.inspected = self.inspected + after - before;
             self.counts.unlooked += u64::from(before > 0 && after == 0 && room == 0);
         }
@@ -314,10 +339,7 @@ impl Analyzer {
             }
             Look::Wanted | Look::Done => {}
         }
-        let mut record = FlowRecord::new(flow);
-        record.server_name = self.site.server_name(&record);
-        self.site.flow(&record);
-        self.ended.push(record);
+        self.sink.flow(FlowRecord::new(flow), self.now);
     }
 
     fn end_look(&mut self, flow: &mut Flow, mut inspection: Box<Inspection>) {
@@ -331,7 +353,7 @@ impl Analyzer {
             // told by one end alone, which other datagrams of it might have spoken against
             for side in [flow.opener, flow.opener.other()] {
                 for (datagram, _) in inspection.said(side).datagrams() {
-                    self.site.message(&message(flow, side, datagram, None));
+                    self.sink.message(&message(flow, side, datagram, None), self.now);
                 }
             }
         }
@@ -347,7 +369,7 @@ fn look(
     one: &Waiting<'_>,
     room: usize,
     spares: &mut Spares,
-    site: &mut Site,
+    sink: &mut impl Sink,
     key: &NameKey,
 ) -> (usize, usize) {
     let held = |inspection: &Inspection| size_of::<Inspection>() + inspection.held();
@@ -394,7 +416,7 @@ fn look(
     if packet.proto == proto::UDP && listens(flow.app) {
         for side in [flow.opener, flow.opener.other()] {
             for (datagram, _) in inspection.said(side).datagrams() {
-                site.message(&message(flow, side, datagram, Some(one)));
+                sink.message(&message(flow, side, datagram, Some(one)), one.number);
             }
         }
     }

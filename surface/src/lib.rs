@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod analyzer;
 mod app;
 mod bytes;
 mod detect;
@@ -26,8 +27,9 @@ mod talk;
 mod tls;
 mod tools;
 
+pub use analyzer::{Analyzer, Half, Told};
 pub use app::App;
-pub use engine::{Analyzer, Counts, Limits};
+pub use engine::{Counts, Limits};
 pub use facts::{
     Encrypted, Facts, KeyedName, NameKey, Ntlm, PortMapping, RdpClient, RdpFacts, RdpLevel,
     RdpOutcome, SmbFacts, StoreFacts,

@@ -112,6 +112,30 @@ pub struct Packet<'a> {
     pub macs: Option<(MacAddr, MacAddr)>,
 }
 
+impl Packet<'_> {
+    /// Its headers alone.
+    pub(crate) const fn without_payload(&self) -> Packet<'static> {
+        let Self { src, dst, src_port, dst_port, proto, ttl, vlan, tunnels, tcp, icmp, .. } = *self;
+        let Self { payload_wire, macs, .. } = *self;
+        let payload = &[];
+        Packet {
+            src,
+            dst,
+            src_port,
+            dst_port,
+            proto,
+            ttl,
+            vlan,
+            tunnels,
+            tcp,
+            icmp,
+            payload,
+            payload_wire,
+            macs,
+        }
+    }
+}
+
 /// What became of a frame.
 #[derive(Debug)]
 pub enum Peeled<'a> {

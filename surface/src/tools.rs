@@ -105,9 +105,11 @@ fn tail(name: &str) -> &str {
     }
 }
 
+type Relays = HashMap<&'static str, Vec<(&'static str, App)>, RandomState>;
+
 /// The names by their last two labels, in which no star is.
-static BY_TAIL: LazyLock<HashMap<&str, Vec<(&str, App)>, RandomState>> = LazyLock::new(|| {
-    let mut all = HashMap::<_, Vec<_>, _>::default();
+static BY_TAIL: LazyLock<Relays> = LazyLock::new(|| {
+    let mut all = Relays::default();
     for &(pattern, app) in RELAYS {
         all.entry(tail(pattern)).or_default().push((pattern, app));
     }

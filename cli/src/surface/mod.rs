@@ -184,6 +184,24 @@ impl Span {
     }
 }
 
+/// Takes conversations as they end.
+struct Given {
+    progress: Progress,
+    span: Span,
+    out: Out,
+}
+
+impl ahead::Take for Given {
+    fn at(&mut self, at: u64) {
+        self.progress.at(at);
+    }
+
+    fn flow(&mut self, flow: &FlowRecord) -> anyhow::Result<()> {
+        self.span.flow(flow);
+        self.out.flow(flow)
+    }
+}
+
 fn analyze(
     args: &Args,
     globals: &Globals,
@@ -197,38 +215,18 @@ fn analyze(
         let key = keyfile::read_or_make(file, "hashes of this site compare by it only", globals)?;
         analyzer = analyzer.with_name_key(NameKey::new(*key.bytes()));
     }
-    let mut progress =
+    let progress =
         Progress::new("analysing", reader.progress().total, globals.quiet || args.file.is_none());
-    let mut out = if globals.json {
+    let out = if globals.json {
         Out::Json(json::Writer::default())
     } else {
         Out::Text(text::Report::default())
     };
-    let mut selected = Vec::new();
-    let mut span = Span::default();
-    let failed = ahead::read(reader, |batch, at| {
-        progress.at(at);
-        if selector.takes_all() {
-            analyzer.batch(batch);
-        } else {
-            selector.select(batch, &mut selected)?;
-            analyzer.frames(batch, selected.iter().map(|&index| index as usize));
-        }
-        for flow in analyzer.ended() {
-            span.flow(&flow);
-            out.flow(&flow)?;
-        }
-        Ok(())
-    })?;
+    let mut given = Given { progress, span: Span::default(), out };
+    let live = args.interface.is_some();
+    let failed = ahead::analyze(reader, &mut analyzer, selector, live, &mut given)?;
+    let Given { mut progress, span, mut out } = given;
     progress.clear();
-    let mut written = Ok(());
-    analyzer.finish_into(|flow| {
-        span.flow(&flow);
-        if written.is_ok() {
-            written = out.flow(&flow);
-        }
-    });
-    written?;
     let stores = globals.json || args.letter.is_some();
     let origin = stores.then(|| Origin::of(reader.name(), before));
     if let (Some(file), Some(origin)) = (&args.letter, &origin) {

@@ -136,6 +136,11 @@ impl Hosts {
         }
         let new = || Known { first_ns: ns, last_ns: ns, frame, ..Known::default() };
         let known = self.all.entry(ip).or_insert_with(new);
+        // what is told late may have been said earlier
+        if frame < known.frame {
+            known.frame = frame;
+        }
+        known.first_ns = known.first_ns.min(ns);
         known.last_ns = known.last_ns.max(ns);
         Some(known)
     }

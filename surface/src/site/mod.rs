@@ -198,6 +198,14 @@ pub(crate) struct Message<'a> {
     pub(crate) mac: Option<MacAddr>,
 }
 
+impl Message<'_> {
+    /// All but what it carries.
+    pub(crate) const fn without_payload(&self) -> Message<'static> {
+        let Self { app, from, to, frame, time_ns, mac, .. } = *self;
+        Message { app, from, to, payload: &[], frame, time_ns, mac }
+    }
+}
+
 /// Applications whose every datagram is looked at.
 pub(crate) const fn listens(app: App) -> bool {
     matches!(

@@ -101,11 +101,12 @@ impl Services {
     pub(super) fn list(&self) -> Vec<Service> {
         let mut list: Vec<_> = self.all.values().cloned().collect();
         list.sort_by(|a, b| {
-            (b.clients.len(), b.flows, a.host, a.port).cmp(&(
+            (b.clients.len(), b.flows, a.host, a.port, a.proto).cmp(&(
                 a.clients.len(),
                 a.flows,
                 b.host,
                 b.port,
+                b.proto,
             ))
         });
         list
