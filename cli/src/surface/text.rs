@@ -73,10 +73,8 @@ impl Report {
         if row.servers.len() < SERVERS_MAX {
             *row.servers.entry((flow.dst, flow.dst_port)).or_default() += sum;
         }
-        if flow.path.len() > 1 {
-            if !row.paths.contains(flow.path.as_slice()) {
-                row.paths.insert(flow.path.to_vec());
-            }
+        if flow.path.len() > 1 && !row.paths.contains(flow.path.as_slice()) {
+            row.paths.insert(flow.path.to_vec());
         }
     }
 
