@@ -362,7 +362,7 @@ fn findings_name_the_capture_by_its_hash() {
     use sha2::{Digest, Sha256};
     let file = practice().write("surface-hash.pcap");
     let bytes = fs::read(&file).unwrap();
-    let sha256: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+    let sha256 = format!("{:x}", Sha256::digest(&bytes));
     let letter = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hash.md");
     let (path, letter) = (file.to_str().unwrap(), letter.to_str().unwrap());
     let told = objects(&framewalk(&[path, "--json", "--letter", letter]));

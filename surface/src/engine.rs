@@ -145,7 +145,7 @@ impl<S: Sink> Engine<S> {
     /// Takes half of the conversations from now on; the engine of the other half comes back.
     /// Nothing must have been taken yet.
     pub(crate) fn split<T: Sink>(&mut self, sink: T) -> Engine<T> {
-        self.limits.flows_max = self.limits.flows_max.div_ceil(2);
+        self.limits.flows_max /= 2;
         self.limits.inspected_bytes_max /= 2;
         self.table = Table::new(self.limits.flows_max);
         self.part = Part::First;

@@ -56,21 +56,21 @@ pub(super) trait Take {
     fn flow(&mut self, flow: &FlowRecord) -> anyhow::Result<()>;
 }
 
-/// Reads to the end and analyses all that is selected; of a file (not of `live` frames, which must
-/// not wait) on two threads if there are two processors. What ended the reading early comes back;
-/// an error of `take` ends it too.
+/// Reads to the end and analyses all that is selected; if `two` may and nothing is filtered out, on
+/// two threads where there are two processors. What ended the reading early comes back; an error of
+/// `take` ends it too.
 pub(super) fn analyze(
     reader: &mut Reader,
     analyzer: &mut Analyzer,
     selector: &mut Selector,
-    live: bool,
+    two: bool,
     take: &mut impl Take,
 ) -> anyhow::Result<Option<Error>> {
     let mut give = |analyzer: &mut Analyzer, at: u64| {
         take.at(at);
         analyzer.ended().try_for_each(|flow| take.flow(&flow))
     };
-    let (failed, told, counts) = if alone() || live || !selector.takes_all() {
+    let (failed, told, counts) = if alone() || !two || !selector.takes_all() {
         let mut selected = Vec::new();
         let mut one = |batch: &Batch<'_>, at| {
             if selector.takes_all() {

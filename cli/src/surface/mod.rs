@@ -83,6 +83,9 @@ pub struct Args {
     pub fail_on: Option<FailOn>,
 }
 
+/// Conversations kept open from which on two threads share them.
+const FLOWS_OF_TWO_MIN: u64 = 1024;
+
 /// How bad a finding must be to be an answer of no.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub enum FailOn {
@@ -223,8 +226,9 @@ fn analyze(
         Out::Text(text::Report::default())
     };
     let mut given = Given { progress, span: Span::default(), out };
-    let live = args.interface.is_some();
-    let failed = ahead::analyze(reader, &mut analyzer, selector, live, &mut given)?;
+    // live frames must not wait, and a small table is not worth two
+    let two = args.file.is_some() && args.flows_max >= FLOWS_OF_TWO_MIN;
+    let failed = ahead::analyze(reader, &mut analyzer, selector, two, &mut given)?;
     let Given { mut progress, span, mut out } = given;
     progress.clear();
     let stores = globals.json || args.letter.is_some();
