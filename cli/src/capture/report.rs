@@ -121,7 +121,7 @@ fn text(o: &Outcome, args: &Args, paint: Paint) -> String {
         o.ended.words()
     );
     let dropped = [
-        ("interface", o.interface_dropped(), "no room in the card or the kernel"),
+        ("interface", o.interface_dropped(), crate::term::INTERFACE_DROPS),
         ("kernel", o.rx.dropped, "no room in the receive ring; try a larger --ring"),
         ("disk", o.recorded.lost, "the disk was full or failed"),
     ];

@@ -81,7 +81,7 @@ fn text(shot: &Shot, last: Option<&Shot>, paint: Paint) -> String {
     let missed = shot.interface.rx_dropped + shot.interface.rx_missed;
     let ring = shot.ring.map(|(filled, all)| format!("   ring {filled}/{all}"));
     let drops = [
-        ("interface", missed, "no room in the card or the kernel"),
+        ("interface", missed, crate::term::INTERFACE_DROPS),
         ("kernel", shot.rx.dropped, "no room in the receive ring; try a larger --ring"),
         ("disk", shot.recorded.lost, "the disk is full or failed"),
     ];

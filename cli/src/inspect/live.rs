@@ -175,7 +175,7 @@ impl Tally {
         };
         let mut places = Vec::new();
         for (place, count, why) in [
-            ("interface", self.interface_dropped, "no room in the card or the kernel"),
+            ("interface", self.interface_dropped, crate::term::INTERFACE_DROPS),
             ("kernel", self.rx.dropped, "no room in the receive ring: we did not keep up"),
         ] {
             if count > 0 {

@@ -9,6 +9,11 @@ pub use numbers::{bits_per_second, bytes, counted, duration, grouped, percent};
 pub use paint::{ColorChoice, Paint, Role};
 pub use progress::Progress;
 
+/// What an interface's own drops are. The kernel counts there too what it gave to us and had no use
+/// for itself: frames with two tags, or with one and a protocol that the host does not speak.
+pub const INTERFACE_DROPS: &str =
+    "no room in card or kernel; tagged frames of no VLAN here count too";
+
 /// Columns of the terminal on standard output, or `COLUMNS`, or 80; between 60 and 160.
 pub fn width() -> usize {
     let from_terminal = || terminal_size::terminal_size().map(|(w, _)| usize::from(w.0));
