@@ -64,6 +64,22 @@ pub fn snap(ty: u16, payload: &[u8]) -> Vec<u8> {
     join(&[&[0xaa, 0xaa, 3, 0, 0, 0], &ty.to_be_bytes(), payload])
 }
 
+/// An IEEE 802.3 frame of a length and LLC, padded.
+pub fn llc(to: [u8; 6], from: [u8; 6], payload: &[u8]) -> Vec<u8> {
+    pad(join(&[&to, &from, &(payload.len() as u16).to_be_bytes(), payload]))
+}
+
+/// A configuration message of the spanning tree with this root (IEEE 802.1D clause 9.3.1).
+pub fn bpdu(from: [u8; 6], priority: u16, root: u8) -> Vec<u8> {
+    let message = join(&[
+        &[0x42, 0x42, 3, 0, 0, 0, 0, 0],
+        &priority.to_be_bytes(),
+        &[2, 0, 0, 0, 0, root, 0, 0, 0, 4],
+        &[0x80, 1, 2, 0, 0, 0, 0, 2, 0x80, 2, 0, 0, 20, 0, 2, 0, 15, 0],
+    ]);
+    llc([1, 0x80, 0xc2, 0, 0, 0], from, &message)
+}
+
 /// Zeros up to 60 bytes.
 pub fn pad(mut frame: Vec<u8>) -> Vec<u8> {
     if frame.len() < 60 {

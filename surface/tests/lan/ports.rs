@@ -39,21 +39,12 @@ fn devices_that_join_late() {
 }
 
 fn llc(to: [u8; 6], payload: &[u8]) -> Vec<u8> {
-    let mut frame = to.to_vec();
-    frame.extend(MAKER);
-    frame.extend((payload.len() as u16).to_be_bytes());
-    frame.extend(payload);
-    frame.resize(frame.len().max(60), 0);
-    frame
+    testkit::build::llc(to, MAKER, payload)
 }
 
 /// The golden frame: a configuration message of the spanning tree with this root.
 fn bpdu(priority: u16, root: u8) -> Vec<u8> {
-    let mut bytes = vec![0x42, 0x42, 3, 0, 0, 0, 0, 0];
-    bytes.extend(priority.to_be_bytes());
-    bytes.extend([2, 0, 0, 0, 0, root, 0, 0, 0, 4]);
-    bytes.extend([0x80, 1, 2, 0, 0, 0, 0, 2, 0x80, 2, 0, 0, 20, 0, 2, 0, 15, 0]);
-    llc([1, 0x80, 0xc2, 0, 0, 0], &bytes)
+    testkit::build::bpdu(MAKER, priority, root)
 }
 
 #[test]

@@ -176,21 +176,14 @@ mod tests {
     use super::*;
     use skb::locate::locate_ethernet;
 
+    const SWITCH: [u8; 6] = [0, 0x1b, 0x21, 0, 0, 1];
+
     fn llc(payload: &[u8]) -> Vec<u8> {
-        let mut frame = vec![1, 0x80, 0xc2, 0, 0, 0, 0, 0x1b, 0x21, 0, 0, 1];
-        frame.extend((payload.len() as u16).to_be_bytes());
-        frame.extend(payload);
-        frame.resize(frame.len().max(60), 0);
-        frame
+        testkit::build::llc([1, 0x80, 0xc2, 0, 0, 0], SWITCH, payload)
     }
 
-    /// A configuration message with this root.
     fn bpdu(priority: u16, root: u8) -> Vec<u8> {
-        let mut bytes = vec![0x42, 0x42, 3, 0, 0, 0, 0, 0];
-        bytes.extend(priority.to_be_bytes());
-        bytes.extend([2, 0, 0, 0, 0, root, 0, 0, 0, 4]);
-        bytes.extend([0x80, 1, 2, 0, 0, 0, 0, 2, 0x80, 2, 0, 0, 20, 0, 2, 0, 15, 0]);
-        llc(&bytes)
+        testkit::build::bpdu(SWITCH, priority, root)
     }
 
     fn findings(frames: &[Vec<u8>]) -> Vec<(&'static str, Severity, u64)> {
