@@ -265,7 +265,7 @@ fn every_member_is_documented() {
     let built = practice().write("surface-members.pcap");
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pcaps/practice.pcapng");
     let mut schemas = BTreeSet::new();
-    for file in [built, own] {
+    for file in [built, own, practice_day()] {
         for object in objects(&framewalk(&[file.to_str().unwrap(), "--json"])) {
             let schema = object["schema"].as_str().unwrap().to_owned();
             let known = documented(&document, &schema);
@@ -281,30 +281,140 @@ fn every_member_is_documented() {
     assert!(schemas.len() >= 5, "{schemas:?}");
 }
 
+/// What `cargo xtask lab practice` plays, cut small.
+fn practice_day() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../pcaps/practice-day.pcapng")
+}
+
 #[test]
 fn the_practice_s_day_has_what_was_planted_and_nothing_else_at_high() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pcaps/practice-day.pcapng");
-    let objects = objects(&framewalk(&[file.to_str().unwrap(), "--json"]));
+    let objects = objects(&framewalk(&[practice_day().to_str().unwrap(), "--json"]));
     let findings = of(&objects, "framewalk.finding/1");
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
     let urgent: BTreeSet<_> = findings
         .iter()
         .filter(|finding| finding["severity"] == "high" || finding["severity"] == "critical")
-        .map(|finding| finding["rule"].as_str().unwrap())
+        .map(|finding| (text(&finding["rule"]), text(&finding["hosts"][0])))
         .collect();
-    assert_eq!(urgent, BTreeSet::from(["desktop.guessed", "desktop.guessing", "exposure.rdp"]));
-    let of_rule = |rule: &str| findings.iter().find(|f| f["rule"] == rule).unwrap();
-    let detail = of_rule("exposure.rdp")["detail"].as_str().unwrap();
-    assert!(detail.contains("198.51.100.2:2299 opens it"), "{detail}");
-    assert_eq!(of_rule("backup.too-small")["hosts"][0], "192.168.1.10");
-    // who was let in, by what the lab did: eleven wrong passwords, then the right one, twice
-    let outcomes: Vec<_> = of(&objects, "framewalk.flow/1")
-        .iter()
-        .filter(|flow| flow["app"] == "rdp" && flow["dst"] == "192.168.1.20")
-        .map(|flow| flow["rdp"]["outcome"].as_str().unwrap().to_owned())
-        .collect();
-    let mut expected = vec!["failed"; 11];
-    expected.extend(["succeeded"; 2]);
-    assert_eq!(outcomes, expected);
+    let planted = [
+        ("desktop.guessed", "192.168.1.20"),
+        ("desktop.guessing", "192.168.1.20"),
+        ("desktop.standard-security", "192.168.1.21"),
+        ("exposure.rdp", "192.168.1.20"),
+        ("exposure.remote-access", "192.168.1.23"),
+    ];
+    assert_eq!(urgent, planted.map(|(rule, host)| (rule.to_owned(), host.to_owned())).into());
+    let of_rule = |rule: &str| {
+        findings.iter().find(|f| f["rule"] == rule).unwrap_or_else(|| panic!("no {rule}"))
+    };
+    for (rule, outer) in [("exposure.rdp", 2299), ("exposure.remote-access", 2300)] {
+        let detail = of_rule(rule)["detail"].as_str().unwrap();
+        assert!(detail.contains(&format!("198.51.100.2:{outer} opens it")), "{detail}");
+    }
+    for (rule, severity, host) in [
+        ("backup.too-small", "medium", "192.168.1.10"),
+        ("desktop.no-nla", "medium", "192.168.1.22"),
+        ("exposure.ssh", "medium", "192.168.1.10"),
+        ("lan.clear-logon", "medium", "192.168.1.12"),
+        ("lan.snmp-default", "medium", "192.168.1.30"),
+        ("lan.telnet", "medium", "192.168.1.30"),
+        ("access.vpn", "good", "198.51.100.2"),
+    ] {
+        let finding = of_rule(rule);
+        assert_eq!((&finding["severity"], &finding["hosts"][0]), (&severity.into(), &host.into()));
+    }
+    // who was let in, by what the lab did: client by client, in the order of time
+    let outcomes = |client: &str| -> Vec<String> {
+        of(&objects, "framewalk.flow/1")
+            .iter()
+            .filter(|flow| flow["app"] == "rdp" && flow["dst"] == "192.168.1.20")
+            .filter(|flow| flow["src"] == client)
+            .map(|flow| text(&flow["rdp"]["outcome"]))
+            .collect()
+    };
+    let (failed, succeeded, probe) = ("failed", "succeeded", "probe");
+    let mut stranger = vec![failed; 12];
+    stranger.push(succeeded);
+    assert_eq!(outcomes("203.0.113.66"), stranger);
+    assert_eq!(outcomes("203.0.113.7"), [failed, succeeded, succeeded]);
+    assert_eq!(outcomes("203.0.113.99"), [probe; 2]);
+    let inside = [failed, succeeded, probe, failed, succeeded, succeeded];
+    assert_eq!(outcomes("192.168.1.101"), inside.repeat(2));
+    assert_eq!(outcomes("10.8.0.2"), [succeeded], "through the tunnel");
+}
+
+#[test]
+fn the_practice_s_day_has_all_that_was_spoken() {
+    let objects = objects(&framewalk(&[practice_day().to_str().unwrap(), "--json"]));
+    let flows = of(&objects, "framewalk.flow/1");
+    for (app, host, port) in [
+        ("cldap", "192.168.1.2", 389),
+        ("dcerpc", "192.168.1.2", 135),
+        ("dicom", "192.168.1.11", 10104),
+        ("dns", "192.168.1.2", 53),
+        ("firebird", "192.168.1.10", 3050),
+        ("hl7", "192.168.1.10", 2575),
+        ("imap", "192.168.1.12", 143),
+        ("kerberos", "192.168.1.2", 88),
+        ("ldap", "192.168.1.2", 389),
+        ("rdp", "192.168.1.21", 3389),
+        ("rdp", "192.168.1.22", 3390),
+        ("rdp", "198.51.100.2", 2299),
+        ("rsync", "192.168.1.40", 873),
+        ("smb", "192.168.1.13", 445),
+        ("smb", "192.168.1.2", 445),
+        ("smtp", "192.168.1.12", 25),
+        ("snmp", "192.168.1.30", 161),
+        ("ssh", "198.51.100.2", 2222),
+        ("telnet", "192.168.1.30", 23),
+        ("tls", "203.0.113.80", 443),
+        ("vnc", "198.51.100.2", 2300),
+        ("wireguard", "198.51.100.2", 51820),
+    ] {
+        assert!(
+            flows.iter().any(|f| f["app"] == app && f["dst"] == host && f["dst_port"] == port),
+            "no {app} on {host}:{port}"
+        );
+    }
+    let unknown = flows.iter().filter(|flow| flow["app"] == "unknown");
+    assert_eq!(unknown.collect::<Vec<_>>(), Vec::<&&Value>::new());
+}
+
+/// The names that the lab plants, from its own list.
+fn planted_names() -> Vec<&'static str> {
+    include_str!("../../xtask/src/lab/practice/persons.rs")
+        .lines()
+        .filter(|line| line.starts_with("pub(super) const") && line.contains(": &str = "))
+        .map(|line| line.split('"').nth(1).unwrap())
+        .collect()
+}
+
+#[test]
+fn no_output_names_a_planted_person() {
+    let bytes = fs::read(practice_day()).unwrap();
+    let holds = |bytes: &[u8], name: &str| {
+        let wide: Vec<u8> = name.bytes().flat_map(|byte| [byte, 0]).collect();
+        [name.as_bytes(), &wide]
+            .iter()
+            .any(|name| bytes.windows(name.len()).any(|part| part.eq_ignore_ascii_case(name)))
+    };
+    let names = planted_names();
+    assert!(names.len() >= 13, "{names:?}");
+    let on_wire = names.iter().filter(|name| holds(&bytes, name)).count();
+    assert!(on_wire >= 10, "the capture names {on_wire} of them: the search would prove nothing");
+    let day = practice_day();
+    let day = day.to_str().unwrap();
+    let letter = |name: &str| Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let (markdown, html) = (letter("names.md"), letter("names.html"));
+    let text = framewalk(&[day, "--letter", markdown.to_str().unwrap()]);
+    let json = framewalk(&[day, "--json", "--letter", html.to_str().unwrap()]);
+    assert!(text.status.success() && json.status.success());
+    let (markdown, html) = (fs::read(markdown).unwrap(), fs::read(html).unwrap());
+    for output in [text.stdout, text.stderr, json.stdout, json.stderr, markdown, html] {
+        for name in &names {
+            assert!(!holds(&output, name), "{name}: {}", String::from_utf8_lossy(&output));
+        }
+    }
 }
 
 /// Keyed hashes of network cards and users in an output.

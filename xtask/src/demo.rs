@@ -29,7 +29,8 @@ pub(crate) fn run() -> Result<()> {
     fs::create_dir_all(&folder)?;
     let stages = folder.join("stages.pcapng");
     let _ = fs::remove_file(&stages); // of an earlier demo
-    for step in steps(&stages) {
+    let letter = folder.join("letter.html");
+    for step in steps(&stages, &letter) {
         println!("\n--- {}", step.why);
         let args: Vec<&str> = step.args.iter().map(String::as_str).collect();
         println!("$ framewalk {}\n", args.join(" "));
@@ -44,15 +45,17 @@ pub(crate) fn run() -> Result<()> {
          cargo run --release -- inspect YOUR.pcap                  a capture of your own\n\
          cargo run --release -- help                               every command\n\
          wireshark {}    the same frame at every stage\n\
+         {}    the letter to the practice's owner, for a browser\n\
          docs/lessons/ has four lessons to do with these captures; `cargo xtask test` runs the \
          tests.",
-        stages.display()
+        stages.display(),
+        letter.display()
     );
     Ok(())
 }
 
-fn steps(stages: &Path) -> Vec<Step> {
-    let stages = stages.to_string_lossy();
+fn steps(stages: &Path, letter: &Path) -> Vec<Step> {
+    let (stages, letter) = (stages.to_string_lossy(), letter.to_string_lossy());
     vec![
         step(
             "What is in the capture: one page, with frame 1 as Ethernet packet, frame, IP packet.",
@@ -71,9 +74,9 @@ fn steps(stages: &Path) -> Vec<Step> {
             &["walk", CAPTURE, "--export", &stages],
         ),
         step(
-            "What a mirror port tells of another day: what is open, and that the backup misses \
-                something.",
-            &["surface", "pcaps/practice-day.pcapng"],
+            "What a mirror port tells of a whole practice's day: what is open, who got in, and \
+                that the backup misses something; with a letter about it for the owner.",
+            &["surface", "pcaps/practice-day.pcapng", "--letter", &letter],
         ),
         step(
             "Two guests with TCP/IP stacks of their own, one stream through a private switch.",

@@ -49,15 +49,12 @@ const RUN_SECONDS: &str = "1500";
 #[command(
     name = "cargo xtask lab",
     bin_name = "cargo xtask lab",
-    after_help = "Of a small practice there are three:\n  \
+    after_help = "Of a small practice there are two:\n  \
         morning    one quiet morning on a mirror port: makes pcaps/practice.pcapng\n  \
-        day        a small day on both sides of the router, with a remote desktop that is\n  \
-        \x20          guessed at and a backup that misses the database: makes\n  \
-        \x20          pcaps/practice-day.pcapng\n  \
-        practice   the whole practice of real software: leaves no capture in pcaps/, but\n  \
-        \x20          checks what `framewalk surface` says against what was planted; exit\n  \
-        \x20          status 1 where it does not agree. Never played unless named; some two\n  \
-        \x20          minutes"
+        practice   the whole practice of real software: checks what `framewalk surface`\n  \
+        \x20          says against what was planted; exit status 1 where it does not agree.\n  \
+        \x20          With --save makes pcaps/practice-day.pcapng. Never played unless named;\n  \
+        \x20          some three minutes"
 )]
 struct Args {
     /// Scenes to play, all that make captures when none is named; see --list
@@ -74,6 +71,9 @@ struct Args {
     /// Of `practice`: keep its capture and what framewalk said of it in this folder
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
+    /// Of `practice`: make pcaps/practice-day.pcapng of it, cut small
+    #[arg(long, conflicts_with = "only")]
+    save: bool,
     /// Of `practice`: play only these parts (separated by commas); --list names them
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     only: Vec<String>,
@@ -111,8 +111,12 @@ pub(crate) fn run(args: Vec<String>) -> Result<()> {
     if let Some(framewalk) = std::env::var_os(INSIDE) {
         play_all(&chosen)?;
         if practice {
-            let keep = parsed.keep.as_deref();
-            practice::run(Path::new(&framewalk), keep, &parsed.only)?;
+            practice::run(practice::Wish {
+                framewalk: Path::new(&framewalk),
+                keep: parsed.keep.as_deref(),
+                only: &parsed.only,
+                save: parsed.save,
+            })?;
         }
         return Ok(());
     }
@@ -136,6 +140,9 @@ pub(crate) fn run(args: Vec<String>) -> Result<()> {
             let keep = std::path::absolute(keep)?;
             rest.extend(["--keep".to_owned(), keep.to_string_lossy().into_owned()]);
         }
+    }
+    if parsed.save {
+        rest.push("--save".to_owned());
     }
     if !parsed.only.is_empty() {
         practice::known(&parsed.only)?;

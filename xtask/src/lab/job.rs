@@ -84,6 +84,13 @@ impl Job {
         Ok(Self { child, name: argv.join(" "), log })
     }
 
+    /// What it is, and the end of what it has said so far.
+    pub(super) fn said(&self) -> String {
+        let log = fs::read(&self.log).unwrap_or_default();
+        let end = &log[log.len().saturating_sub(1000)..];
+        format!("`{}` said: {}", self.name, String::from_utf8_lossy(end).trim())
+    }
+
     /// Waits until the job's output contains `text`.
     pub(super) fn ready_when(&mut self, text: &str) -> Result<()> {
         self.wait_text(text, READY)

@@ -8,7 +8,8 @@ use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 use super::file;
-use super::scenes::SCENES;
+use super::practice;
+use super::scenes::{SCENES, Shot};
 
 const HEAD: &str = "\
 # Captures of our own
@@ -32,30 +33,37 @@ pub(super) fn write(pcaps: &Path) -> Result<()> {
     let mut text = HEAD.to_owned();
     for scene in SCENES {
         for shot in scene.shots {
-            let path = pcaps.join(shot.file);
-            if !path.is_file() {
-                continue;
-            }
-            let data = fs::read(&path).with_context(|| format!("cannot read {}", shot.file))?;
-            let digest = Sha256::digest(&data);
-            let mut sha256 = String::new();
-            for byte in &digest {
-                let _ = write!(sha256, "{byte:02x}");
-            }
-            let _ = writeln!(
-                text,
-                "| [{file}]({file}) | {} | `cargo xtask lab {}` | {} | {} | `{sha256}` | CC0-1.0 |",
-                shot.origin.word(),
-                scene.name,
-                shot.proves,
-                file::count(&path)?,
-                file = shot.file,
-            );
+            row(&mut text, pcaps, scene.name, shot)?;
         }
     }
+    row(&mut text, pcaps, &format!("{} --save", practice::NAME), &practice::SHOT)?;
     text.push_str("\n## How the scenes are set\n\n");
     for scene in SCENES {
         let _ = writeln!(text, "* **{}**: {}", scene.name, scene.set);
     }
+    let _ = writeln!(text, "* **{}**: {}", practice::NAME, practice::SET);
     fs::write(pcaps.join("README.md"), text).context("cannot write pcaps/README.md")
+}
+
+/// The label of one capture, if it is there.
+fn row(text: &mut String, pcaps: &Path, scene: &str, shot: &Shot) -> Result<()> {
+    let path = pcaps.join(shot.file);
+    if !path.is_file() {
+        return Ok(());
+    }
+    let data = fs::read(&path).with_context(|| format!("cannot read {}", shot.file))?;
+    let digest = Sha256::digest(&data);
+    let mut sha256 = String::new();
+    for byte in &digest {
+        let _ = write!(sha256, "{byte:02x}");
+    }
+    let _ = writeln!(
+        text,
+        "| [{file}]({file}) | {} | `cargo xtask lab {scene}` | {} | {} | `{sha256}` | CC0-1.0 |",
+        shot.origin.word(),
+        shot.proves,
+        file::count(&path)?,
+        file = shot.file,
+    );
+    Ok(())
 }

@@ -4,7 +4,6 @@ use anyhow::Result;
 
 use super::Desk;
 
-mod day;
 pub(super) mod guest;
 mod l2;
 mod made;
@@ -90,18 +89,6 @@ pub(super) const SCENES: &[Scene] = &[
              lesson names, each frame once, with comments",
         )],
         play: morning::play,
-    },
-    Scene {
-        name: "day",
-        set: day::SET,
-        tools: day::TOOLS,
-        guest_kernel: false,
-        shots: &[shot(
-            "practice-day.pcapng",
-            "what a mirror port tells: outer port 2299 opens remote desktop inside, passwords are \
-             guessed there until one is right, and the evening's copy leaves the database out",
-        )],
-        play: day::play,
     },
     Scene {
         name: "ping",

@@ -44,7 +44,7 @@ impl Seen {
 
     /// Copies everything to where it stays.
     pub(super) fn keep(&self, capture: &Path, folder: &Path) -> Result<()> {
-        fs::copy(capture, folder.join("practice.pcapng"))?;
+        fs::copy(capture, folder.join(capture.file_name().unwrap_or_default()))?;
         for (name, text) in &self.outputs {
             fs::write(folder.join(name), text)?;
         }

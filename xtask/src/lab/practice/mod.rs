@@ -7,7 +7,8 @@
 //! protocols it speaks. A part whose programs are not here is skipped by name, and nothing of it is
 //! expected then. `/etc` and `/var` are overlays that end with the run, so that servers may write
 //! where they are used to. When the day is over the capture goes through the release build of
-//! framewalk, and [`check`] compares.
+//! framewalk, and [`check`] compares. With `--save` the same is done once more with the capture cut
+//! small ([`small`]), which then is `pcaps/practice-day.pcapng`.
 
 use std::cell::RefCell;
 use std::fs;
@@ -15,9 +16,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::file::{self, Interface, Labels};
+use super::file::{self, Frame, Interface, Labels};
 use super::job::{self, Job};
 use super::ns::Ns;
+use super::scenes::{Origin, Shot};
 use super::site::Site;
 use super::{Desk, packages, sh};
 
@@ -29,6 +31,7 @@ pub(crate) mod mllp;
 mod office;
 mod persons;
 mod remote;
+mod small;
 
 /// Name on the command line.
 pub(super) const NAME: &str = "practice";
@@ -38,6 +41,26 @@ pub(super) const RUN_SECONDS: &str = "420";
 const OUTER_NETWORK: &str = "198.51.100.0/24";
 /// The router from outside.
 const OUTER: &str = "198.51.100.2";
+
+/// What `--save` makes.
+pub(super) const SHOT: Shot = Shot {
+    file: "practice-day.pcapng",
+    origin: Origin::Captured,
+    proves: "what a mirror port tells of a whole practice: outer port 2299 opens remote desktop \
+             inside, passwords are guessed there until one is right, a screen is open to all, and \
+             the evening's copy leaves the database out",
+};
+
+/// How it is set, for the README.
+pub(super) const SET: &str = "a practice's day in two minutes; its parts, their software and what \
+    is planted are in docs/testing.md. Each host is a namespace with its own kernel stack. The \
+    switch is a kernel bridge whose ports learn nothing; interface 0 is a port of it where nobody \
+    else is, interface 1 is the router's outer cable. Times are as they were. Of what an end of a \
+    connection says the first bytes are kept, of the rest the headers: 24 kB of each end inside, \
+    6 kB outside; bulk copies are left out";
+
+/// Largest that the saved capture may be, in bytes.
+const SAVED_BYTES_MAX: u64 = 1_500_000;
 
 /// Programs that every part needs beyond the lab's base.
 const BASE: &[(&str, &str)] = &[("nft", "nftables"), ("ss", "iproute2")];
@@ -128,7 +151,7 @@ pub(super) fn missing_base() -> Vec<&'static str> {
 
 /// The parts, for `--list`.
 pub(super) fn list() {
-    println!("{NAME}  (leaves no capture in pcaps/; checks framewalk against what it plants)");
+    println!("{NAME}  (checks framewalk against what it plants; with --save makes {})", SHOT.file);
     for part in PARTS {
         println!("  {:<10} {}", part.name, part.what);
         let missing = part.missing();
@@ -224,6 +247,12 @@ impl Lab {
         self.jobs.borrow_mut().push(job);
     }
 
+    /// What the server that was started last has said, for an error's message.
+    fn last_said(&self) -> String {
+        let jobs = self.jobs.borrow();
+        jobs.last().map(|job| format!(" ({})", job.said())).unwrap_or_default()
+    }
+
     /// From now on the internet speaks from this address.
     fn outside_is(&self, address: &str) -> Result<()> {
         self.site.outside_is(address, OUTER_NETWORK)
@@ -242,21 +271,34 @@ pub(super) fn known(names: &[String]) -> Result<()> {
     }
 }
 
-/// Plays the practice and checks framewalk against it; what is worth keeping goes to `kept`.
+/// What a run is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wish<'a> {
+    /// The program that is examined.
+    pub(super) framewalk: &'a Path,
+    /// Where capture and outputs are kept.
+    pub(super) keep: Option<&'a Path>,
+    /// The parts to play, all if there is none.
+    pub(super) only: &'a [String],
+    /// The capture is cut small and goes to `pcaps/`.
+    pub(super) save: bool,
+}
+
+/// Plays the practice and checks framewalk against it.
 ///
 /// # Errors
 /// Names the part whose software failed, or says which checks were not passed.
-pub(super) fn run(framewalk: &Path, kept: Option<&Path>, only: &[String]) -> Result<()> {
+pub(super) fn run(wish: Wish<'_>) -> Result<()> {
     let missing = missing_base();
     ensure!(missing.is_empty(), "type: {}", packages::install_line(&missing));
     let scratch = Path::new(super::SCRATCH);
-    let kept = kept.map(|folder| reach(folder, scratch)).transpose()?;
+    let kept = wish.keep.map(|folder| reach(folder, scratch)).transpose()?;
     overlays(scratch)?;
     let desk = Desk { dir: scratch.join(NAME) };
     fs::create_dir_all(&desk.dir)?;
     let mut parts = Vec::new();
     for part in PARTS {
-        if !only.is_empty() && !only.iter().any(|name| name == part.name) {
+        if !wish.only.is_empty() && !wish.only.iter().any(|name| name == part.name) {
             continue;
         }
         let missing = part.missing();
@@ -264,13 +306,14 @@ pub(super) fn run(framewalk: &Path, kept: Option<&Path>, only: &[String]) -> Res
             parts.push(*part);
         } else {
             let line = packages::install_line(&missing);
+            ensure!(!wish.save, "{} cannot be played; type: {line}", part.name);
             eprintln!("skipped: {}: {}; type: {line}", part.name, part.what);
         }
     }
     let lab = Lab::lay(desk)?;
     for part in &parts {
         eprintln!("practice: starts {}", part.name);
-        (part.start)(&lab).with_context(|| part.name)?;
+        (part.start)(&lab).with_context(|| format!("{}{}", part.name, lab.last_said()))?;
     }
     let dumps = [
         lab.site.monitor.dump("mirror0", &lab.desk.out("lan.pcap"), NANO)?,
@@ -282,12 +325,30 @@ pub(super) fn run(framewalk: &Path, kept: Option<&Path>, only: &[String]) -> Res
     }
     dumps.into_iter().for_each(super::ns::Dump::stop);
     Job::end(lab.jobs.take());
-    let capture = merge(&lab.desk)?;
-    let seen = check::Seen::of(framewalk, &capture, &lab.desk)?;
-    if let Some(kept) = kept {
-        seen.keep(&capture, &kept)?;
+    let frames = merge(&lab.desk)?;
+    let logons = lab.logons.borrow();
+    let examine = |capture: &Path| -> Result<check::Seen> {
+        let seen = check::Seen::of(wish.framewalk, capture, &lab.desk)?;
+        if let Some(kept) = &kept {
+            seen.keep(capture, kept)?;
+        }
+        check::all(&seen, &parts, &logons, PARTS.len())?;
+        Ok(seen)
+    };
+    let capture = lab.desk.out("practice.pcapng");
+    write(&capture, &frames)?;
+    examine(&capture)?;
+    if wish.save {
+        let saved = lab.desk.out(SHOT.file);
+        write(&saved, &small::cut(frames))?;
+        println!("\ncut small, as {}:", SHOT.file);
+        examine(&saved)?;
+        let bytes = fs::metadata(&saved)?.len();
+        ensure!(bytes <= SAVED_BYTES_MAX, "{} has {bytes} bytes", SHOT.file);
+        fs::copy(&saved, sh::root().join("pcaps").join(SHOT.file))?;
+        super::label::write(&sh::root().join("pcaps"))?;
     }
-    check::all(&seen, &parts, &lab.logons.borrow(), PARTS.len())
+    Ok(())
 }
 
 const NANO: &str = "--time-stamp-precision=nano";
@@ -313,21 +374,32 @@ fn overlays(scratch: &Path) -> Result<()> {
         job::run(&["mount", "-t", "overlay", "-o", &options, "overlay", folder])
             .context("the practice needs a kernel with overlayfs")?;
     }
+    // clients tell it: no name of the machine's own goes into a capture
+    job::run(&["sysctl", "-q", "-w", "kernel.hostname=practice-pc"])?;
+    fs::write("/etc/hosts", "127.0.0.1 localhost practice-pc\n")?;
     let resolver = Path::new("/etc/resolv.conf");
     fs::remove_file(resolver)?;
     let text = "nameserver 192.168.1.2\nsearch practice.example\noptions timeout:2 attempts:2\n";
     fs::write(resolver, text).context("cannot write resolv.conf into the overlay")
 }
 
-/// Both sides of the router in one file.
-fn merge(desk: &Desk) -> Result<PathBuf> {
-    let (linktype, mut frames) = file::read_pcap(&desk.out("lan.pcap"))?;
-    for mut frame in file::read_pcap(&desk.out("wan.pcap"))?.1 {
-        frame.interface = 1;
-        frames.push(frame);
+/// The frames of both sides of the router, in the order of time.
+fn merge(desk: &Desk) -> Result<Vec<Frame>> {
+    let mut frames = Vec::new();
+    for (interface, file) in (0..).zip(["lan.pcap", "wan.pcap"]) {
+        let (linktype, read) = file::read_pcap(&desk.out(file))?;
+        ensure!(linktype == ETHERNET, "{file} is of link type {linktype}");
+        frames.extend(read.into_iter().map(|frame| Frame { interface, ..frame }));
     }
     frames.sort_by_key(|frame| frame.time_ns);
-    let interface = |name, description| Interface { name, description, linktype };
+    Ok(frames)
+}
+
+/// Link type of all its cables.
+const ETHERNET: u32 = 1;
+
+fn write(capture: &Path, frames: &[Frame]) -> Result<()> {
+    let interface = |name, description| Interface { name, description, linktype: ETHERNET };
     let labels = Labels {
         section: "A practice of real software in network namespaces. All names and addresses are \
                   invented; nobody's data is in here",
@@ -337,9 +409,7 @@ fn merge(desk: &Desk) -> Result<PathBuf> {
         ],
         frames: &[],
     };
-    let capture = desk.out("practice.pcapng");
-    file::write_pcapng(&capture, &frames, &labels)?;
-    Ok(capture)
+    file::write_pcapng(capture, frames, &labels)
 }
 
 #[cfg(test)]
