@@ -298,7 +298,6 @@ fn the_practice_s_day_has_what_was_planted_and_nothing_else_at_high() {
         .collect();
     let planted = [
         ("desktop.guessed", "192.168.1.20"),
-        ("desktop.guessing", "192.168.1.20"),
         ("desktop.standard-security", "192.168.1.21"),
         ("exposure.rdp", "192.168.1.20"),
         ("exposure.remote-access", "192.168.1.23"),
@@ -311,7 +310,13 @@ fn the_practice_s_day_has_what_was_planted_and_nothing_else_at_high() {
         let detail = of_rule(rule)["detail"].as_str().unwrap();
         assert!(detail.contains(&format!("198.51.100.2:{outer} opens it")), "{detail}");
     }
+    // what sizes tell is likely; the desktop that was used is proven
+    assert_eq!(of_rule("desktop.guessed")["sure"], "proven");
+    assert_eq!(of_rule("desktop.guessing")["sure"], "likely");
+    let detail = of_rule("desktop.guessing")["detail"].as_str().unwrap();
+    assert!(detail.contains("inferred from the sizes"), "{detail}");
     for (rule, severity, host) in [
+        ("desktop.guessing", "medium", "192.168.1.20"),
         ("backup.too-small", "medium", "192.168.1.10"),
         ("desktop.no-nla", "medium", "192.168.1.22"),
         ("exposure.ssh", "medium", "192.168.1.10"),
@@ -332,13 +337,13 @@ fn the_practice_s_day_has_what_was_planted_and_nothing_else_at_high() {
             .map(|flow| text(&flow["rdp"]["outcome"]))
             .collect()
     };
-    let (failed, succeeded, probe) = ("failed", "succeeded", "probe");
+    let (failed, succeeded, session, probe) = ("failed", "succeeded", "session", "probe");
     let mut stranger = vec![failed; 12];
-    stranger.push(succeeded);
+    stranger.extend([succeeded, session]);
     assert_eq!(outcomes("203.0.113.66"), stranger);
-    assert_eq!(outcomes("203.0.113.7"), [failed, succeeded, succeeded]);
+    assert_eq!(outcomes("203.0.113.7"), [failed, succeeded, session]);
     assert_eq!(outcomes("203.0.113.99"), [probe; 2]);
-    let inside = [failed, succeeded, probe, failed, succeeded, succeeded];
+    let inside = [failed, succeeded, probe, failed, succeeded, session];
     assert_eq!(outcomes("192.168.1.101"), inside.repeat(2));
     assert_eq!(outcomes("10.8.0.2"), [succeeded], "through the tunnel");
 }
@@ -353,13 +358,17 @@ fn the_practice_s_day_has_all_that_was_spoken() {
         ("dicom", "192.168.1.11", 10104),
         ("dns", "192.168.1.2", 53),
         ("firebird", "192.168.1.10", 3050),
+        ("ftp", "192.168.1.13", 2121),
         ("hl7", "192.168.1.10", 2575),
         ("imap", "192.168.1.12", 143),
+        ("iscsi", "192.168.1.40", 3260),
         ("kerberos", "192.168.1.2", 88),
         ("ldap", "192.168.1.2", 389),
+        ("nbd", "192.168.1.40", 10809),
         ("rdp", "192.168.1.21", 3389),
         ("rdp", "192.168.1.22", 3390),
         ("rdp", "198.51.100.2", 2299),
+        ("restic", "192.168.1.40", 8000),
         ("rsync", "192.168.1.40", 873),
         ("smb", "192.168.1.13", 445),
         ("smb", "192.168.1.2", 445),
@@ -376,8 +385,20 @@ fn the_practice_s_day_has_all_that_was_spoken() {
             "no {app} on {host}:{port}"
         );
     }
-    let unknown = flows.iter().filter(|flow| flow["app"] == "unknown");
-    assert_eq!(unknown.collect::<Vec<_>>(), Vec::<&&Value>::new());
+    // what the scanner stores by FTP goes by ports agreed on the way
+    let unknown: Vec<_> = flows.iter().filter(|flow| flow["app"] == "unknown").collect();
+    let scanner = ["192.168.1.13", "192.168.1.30"];
+    assert_eq!(unknown.len(), 3, "{unknown:?}");
+    for end in unknown.iter().flat_map(|flow| [&flow["src"], &flow["dst"]]) {
+        assert!(scanner.contains(&end.as_str().unwrap()), "{unknown:?}");
+    }
+    // each copy by its name, with what it carried
+    let copied: BTreeSet<_> = of(&objects, "framewalk.key-service/1")
+        .iter()
+        .flat_map(|key| key["copies"].as_array().unwrap())
+        .map(|copy| (copy["app"].as_str().unwrap(), copy["bytes"].as_u64().unwrap() / 10_000))
+        .collect();
+    assert_eq!(copied, [("iscsi", 6), ("nbd", 6), ("restic", 10), ("rsync", 0)].into());
 }
 
 /// The names that the lab plants, from its own list.

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use surface::{Finding, Health, KeyService, Service, Severity, Site, proto};
+use surface::{Finding, Health, KeyService, Role, Service, Severity, Site, proto};
 
 use crate::inspect::file;
 use crate::term::{Paint, bytes, grouped, width, wrap};
@@ -146,7 +146,6 @@ pub(super) fn write_key_services(out: &mut Vec<u8>, site: &Site, paint: Paint) -
             text += "; needs ";
             text += &needs.join(", ");
         }
-        text += "; ";
         text += &copies(service);
         for line in wrap(&text, width().min(100) - 6) {
             writeln!(out, "      {line}")?;
@@ -159,14 +158,25 @@ pub(super) fn write_key_services(out: &mut Vec<u8>, site: &Site, paint: Paint) -
     Ok(())
 }
 
-/// What was seen to be copied from a host, in words.
+/// What was seen to be copied from a host, in words that go on from others. What holds no data of
+/// its own needs no copy.
 pub(super) fn copies(service: &KeyService) -> String {
+    if matches!(service.role, Role::RemoteAccess | Role::Names | Role::Web) {
+        return String::new();
+    }
     let Some(largest) = service.copies.first() else {
-        return "no copy of its data was seen".to_owned();
+        return "; no copy of its data was seen".to_owned();
     };
-    let total: u64 = service.copies.iter().map(|copied| copied.bytes).sum();
-    let how = if largest.by_name { "" } else { ", by its shape" };
-    format!("{} copied to {} ({}{how})", bytes(total), largest.to, largest.app)
+    let there: Vec<_> = service.copies.iter().filter(|copied| copied.to == largest.to).collect();
+    let total: u64 = there.iter().map(|copied| copied.bytes).sum();
+    let how: Vec<_> = there
+        .iter()
+        .map(|copied| {
+            format!("{}{}", copied.app, if copied.by_name { "" } else { " by its shape" })
+        })
+        .collect();
+    let elsewhere = if there.len() < service.copies.len() { ", and elsewhere" } else { "" };
+    format!("; {} copied to {} ({}){elsewhere}", bytes(total), largest.to, how.join(", "))
 }
 
 /// The hours in which most of the conversations began.

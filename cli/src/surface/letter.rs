@@ -195,7 +195,7 @@ fn services(blocks: &mut Vec<Block>, site: &Site) {
         };
         let words = service.role.words();
         let name = words[..1].to_uppercase() + &words[1..];
-        let text = format!("{clients}; {}.", findings::copies(service));
+        let text = format!("{clients}{}.", findings::copies(service));
         blocks.push(Block::Item(format!("{name}: {}.", service.host), text));
     }
     let more = services.len().saturating_sub(ITEMS_MAX * 2);

@@ -93,6 +93,11 @@ impl Copies {
         copies
     }
 
+    /// Whether something was copied to a host by an application.
+    pub(super) fn reach(&self, host: IpAddr, app: App) -> bool {
+        self.all.values().any(|copied| copied.to == host && copied.app == app)
+    }
+
     /// Busy databases whose copy was not seen, or is far too small.
     pub(super) fn findings(&self, services: &[Service], seen_ns: i64) -> Vec<Finding> {
         services
@@ -196,5 +201,84 @@ fn megabytes(bytes: u64) -> String {
         format!("{} kB", bytes / 1000)
     } else {
         format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::testing::opened;
+    use crate::site::Site;
+    use crate::site::role::Role;
+
+    /// A conversation of `app` in which each end sent so many bytes, the opener's first.
+    fn flow(app: App, from: [u8; 4], to: ([u8; 4], u16), bytes: [u64; 2]) -> FlowRecord {
+        let mut record = FlowRecord::new(opened((from, 40_000), to));
+        (record.app, record.app_sure, record.accepted) = (app, true, true);
+        for (sent, bytes) in
+            [&mut record.opener_sent, &mut record.answerer_sent].into_iter().zip(bytes)
+        {
+            (sent.frames, sent.bytes) = (1 + bytes / 1448, bytes);
+        }
+        record
+    }
+
+    const SERVER: [u8; 4] = [192, 168, 1, 10];
+    const STORE: [u8; 4] = [192, 168, 1, 40];
+
+    fn copied(flows: &[FlowRecord]) -> Vec<(App, bool, u64)> {
+        let mut copies = Copies::default();
+        flows.iter().for_each(|flow| copies.flow(flow));
+        copies.from(SERVER.into()).iter().map(|c| (c.app, c.by_name, c.bytes)).collect()
+    }
+
+    #[test]
+    fn copies_are_told_by_name_or_by_shape() {
+        let to_store = |app, port, bytes| copied(&[flow(app, SERVER, (STORE, port), bytes)]);
+        for app in [App::Rsync, App::Restic, App::Nbd, App::Iscsi, App::Veeam] {
+            assert_eq!(to_store(app, 8000, [5000, 90]), [(app, true, 5000)]);
+        }
+        // borg is inside SSH: only its shape shows
+        assert_eq!(to_store(App::Ssh, 22, [11_000_000, 12_000]), [(App::Ssh, false, 11_000_000)]);
+        // near misses: a day at the command line, as much both ways, too little, a web page
+        assert_eq!(to_store(App::Ssh, 22, [12_000, 11_000_000]), []);
+        assert_eq!(to_store(App::Ssh, 22, [11_000_000, 5_000_000]), []);
+        assert_eq!(to_store(App::Ssh, 22, [9_000_000, 12_000]), []);
+        assert_eq!(to_store(App::Http, 80, [11_000_000, 12_000]), []);
+        // what is fetched from the internet is none, what is sent there is
+        let outside = [203, 0, 113, 9];
+        assert_eq!(copied(&[flow(App::Ssh, SERVER, (outside, 22), [9000, 11_000_000])]), []);
+        assert_eq!(copied(&[flow(App::Ssh, SERVER, (outside, 22), [11_000_000, 9000])]).len(), 1);
+    }
+
+    #[test]
+    fn who_is_copied_to_by_ssh_is_a_store() {
+        let roles = |bytes| {
+            let mut site = Site::default();
+            site.flow(&flow(App::Ssh, SERVER, (STORE, 22), bytes));
+            site.key_services().iter().map(|key| key.role).collect::<Vec<_>>()
+        };
+        assert_eq!(roles([11_000_000, 12_000]), [Role::Backup]);
+        assert_eq!(roles([3000, 12_000]), [Role::RemoteAccess]);
+    }
+
+    #[test]
+    fn a_busy_database_needs_a_copy_of_its_size() {
+        let told = |copy: Option<u64>, hours: i64| {
+            let mut site = Site::default();
+            let mut day = flow(App::Firebird, [192, 168, 1, 101], (SERVER, 3050), [900_000, 9000]);
+            day.last_ns = day.first_ns + hours * 3_600_000_000_000;
+            site.flow(&day);
+            if let Some(bytes) = copy {
+                site.flow(&flow(App::Rsync, SERVER, (STORE, 873), [bytes, 90]));
+            }
+            let services = site.services();
+            let findings = site.copies.findings(&services, day.last_ns - day.first_ns);
+            findings.iter().map(|finding| finding.rule.id).collect::<Vec<_>>()
+        };
+        assert_eq!(told(Some(8_000), 1), ["backup.too-small"]);
+        assert_eq!(told(Some(9_000), 1), [] as [&str; 0]);
+        assert_eq!(told(None, 21), ["backup.not-seen"]);
+        assert_eq!(told(None, 19), [] as [&str; 0], "the night may not have come yet");
     }
 }

@@ -116,7 +116,11 @@ pub(super) fn key_services(services: &[Service], copies: &Copies) -> Vec<KeyServ
     let controllers = controllers(services);
     let mut found: BTreeMap<(Role, IpAddr), KeyService> = BTreeMap::new();
     for service in services {
-        let Some(role) = role_of(service, &controllers) else { continue };
+        let Some(mut role) = role_of(service, &controllers) else { continue };
+        // borg and others that copy inside SSH
+        if service.app == App::Ssh && copies.reach(service.host, App::Ssh) {
+            role = Role::Backup;
+        }
         let key = found.entry((role, service.host)).or_insert_with(|| KeyService {
             role,
             host: service.host,

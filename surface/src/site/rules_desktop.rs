@@ -47,7 +47,8 @@ pub(super) static GUESSING: Rule = Rule {
               mistype that often; programs that guess do.",
     action: "Close the way by which it comes (a forwarding in the router, or an infected computer \
              inside), and look in the computer's security log for the names that were tried.",
-    refute: "A program of your own with an old password stored would look the same.",
+    refute: "The computer's security log would have to show no refused log-ons at that time. A \
+             program of your own with an old password stored would look the same.",
 };
 
 pub(super) static SLOW_GUESSING: Rule = Rule {
@@ -57,7 +58,8 @@ pub(super) static SLOW_GUESSING: Rule = Rule {
               to lock anybody out.",
     action: "Close the way by which it comes, and look in the computer's security log for the \
              names that were tried.",
-    refute: "A program of your own with an old password stored would look the same.",
+    refute: "The computer's security log would have to show no refused log-ons at that time. A \
+             program of your own with an old password stored would look the same.",
 };
 
 pub(super) static SWARM: Rule = Rule {
@@ -67,7 +69,8 @@ pub(super) static SWARM: Rule = Rule {
               computers that shares the guessing, so that no single one is noticed.",
     action: "Take the forwarding out of the router today, and let remote users come through a \
              VPN.",
-    refute: "As many people of your own would have to have mistyped on that day.",
+    refute: "The computer's security log would have to show no refused log-ons on that day, or as \
+             many people of your own to have mistyped.",
 };
 
 pub(super) static GUESSED: Rule = Rule {

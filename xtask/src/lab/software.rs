@@ -36,26 +36,37 @@ pub(super) fn firebird(ns: &Ns, address: &str, desk: &Desk) -> Result<Job> {
         + &format!("\nRemoteBindAddress = {address}\n");
     let listen = desk.put("firebird.conf", listen.as_bytes())?;
     job::run(&["mount", "--bind", &listen, settings])?;
+    let own = own_locks(desk)?;
     let user = desk.put(
         "user.sql",
         b"create or alter user sysdba password 'masterkey' using plugin Srp;\ncommit;\n",
     )?;
-    ns.run(&format!("isql-fb -q -user sysdba -i {user} security.db"))?;
+    ns.run(&format!("{own} isql-fb -q -user sysdba -i {user} security.db"))?;
     let create = format!(
         "create database '{}' page_size 8192 user 'sysdba' password 'x';\n\
          create table notes(id int, body varchar(32000));\ncommit;\n",
         desk.out("practice.fdb").display()
     );
     let create = desk.put("create.sql", create.as_bytes())?;
-    ns.run(&format!("isql-fb -q -user sysdba -i {create}"))?;
-    ns.start("firebird", &desk.dir)
+    ns.run(&format!("{own} isql-fb -q -user sysdba -i {create}"))?;
+    ns.start(&format!("{own} firebird"), &desk.dir)
+}
+
+/// The command that gives Firebird a folder of its own for locks. By itself it has one for a whole
+/// machine, where files are told by device and inode: those of another run's scratch are the same.
+fn own_locks(desk: &Desk) -> Result<String> {
+    let locks = desk.out("firebird-locks");
+    fs::create_dir_all(&locks)?;
+    Ok(format!("env FIREBIRD_LOCK={}", locks.display()))
 }
 
 /// Runs SQL over the network against what [`firebird`] serves.
 pub(super) fn sql(ns: &Ns, address: &str, sql: &str, desk: &Desk) -> Result<()> {
     let sql = desk.put("notes.sql", sql.as_bytes())?;
     let database = format!("{address}/3050:{}", desk.out("practice.fdb").display());
-    ns.run(&format!("isql-fb -q -user sysdba -password masterkey -i {sql} {database}")).map(drop)
+    let own = own_locks(desk)?;
+    ns.run(&format!("{own} isql-fb -q -user sysdba -password masterkey -i {sql} {database}"))
+        .map(drop)
 }
 
 /// An X screen without a monitor, `DISPLAY=:number` in this namespace; it leaves no file behind.

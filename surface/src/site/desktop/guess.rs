@@ -1,6 +1,8 @@
 //! Guessing of passwords, and whether one was found.
 //!
-//! Only log-ons count whose outcome is certain by the sizes of what was said inside TLS.
+//! Only log-ons count whose outcome shows in the sizes of what was said inside TLS. That is
+//! inferred, so that a finding which rests on it alone is likely, not proven. A desktop that was in
+//! use after the guessing is proven: a server that asks first sends no screen to a stranger.
 //! Thresholds:
 //! ten refusals in ten minutes are no person; patient programs make nine in a quarter of an hour
 //! time and again, or fifty a day; a swarm shares the work (Sophos "RDP Exposed", 2019).
@@ -43,7 +45,12 @@ struct Logon {
     ns: i64,
     frame: u64,
     bytes: [u64; 2],
+    /// The desktop was in use, not only the password accepted.
+    used: bool,
 }
+
+/// How refusals and acceptances are known.
+const INFERRED: &str = "inferred from the sizes of what was said inside TLS";
 
 #[derive(Debug, Default)]
 struct Source {
@@ -133,7 +140,8 @@ impl Guesses {
             return;
         }
         let source = self.sources.entry(flow.src).or_default();
-        let logon = Logon { ns: flow.first_ns, frame: flow.first_frame, bytes: facts.bytes };
+        let used = facts.outcome == RdpOutcome::Session;
+        let logon = Logon { ns: flow.first_ns, frame: flow.first_frame, bytes: facts.bytes, used };
         if accepted {
             if source.accepted.len() < ACCEPTED_MAX {
                 source.accepted.push(logon);
@@ -162,7 +170,7 @@ impl Guesses {
             finding.hosts.insert(0, host);
             finding.port = port;
             finding.detail = format!(
-                "{} refused {} log-ons from {ip}{}, by the sizes of what was said inside TLS",
+                "{} refused {} log-ons from {ip}{}{} ({INFERRED})",
                 end(host, port),
                 source.refused_count,
                 match source.names.len() {
@@ -170,7 +178,8 @@ impl Guesses {
                     1 => ", all under one name".to_owned(),
                     NAMES_MAX => format!(", under {NAMES_MAX} names or more"),
                     n => format!(", under {n} names"),
-                }
+                },
+                if source.is_alike() { ", alike as a program's are" } else { "" }
             );
             out.push(finding);
             out.extend(self.then_in(host, port, *ip, source, guess));
@@ -201,8 +210,8 @@ impl Guesses {
             .filter(near)
             .flat_map(|(&other, source)| source.accepted.iter().map(move |logon| (other, logon)))
             .filter(|(_, logon)| after(logon))
-            .min_by_key(|&(other, logon)| (other != ip, logon.ns))?;
-        let certain = from == ip && !guesser.may_be_own(ip);
+            .min_by_key(|&(other, logon)| (other != ip, !logon.used, logon.ns))?;
+        let certain = logon.used && from == ip && !guesser.may_be_own(ip);
         let sure = if certain { Sure::Proven } else { Sure::Likely };
         let refused = guesser.sorted();
         let first = refused.first()?;
@@ -218,12 +227,13 @@ impl Guesses {
             finding.host(ip);
         }
         finding.port = port;
+        let what = if logon.used { "was used" } else { "accepted a log-on" };
         finding.detail = format!(
-            "{} refused {} log-ons from {ip}, then accepted one from {from} (frame {}), by \
-             the sizes of what was said inside TLS",
+            "{} refused {} log-ons from {ip} ({INFERRED}), then {what} from {from} (frame {}{})",
             end(host, port),
             guesser.refused_count,
-            logon.frame
+            logon.frame,
+            if logon.used { ": more was sent than anybody gets before a log-on" } else { "" }
         );
         Some(finding)
     }
@@ -255,8 +265,8 @@ impl Guesses {
                 let (first, _) = day.first()?;
                 let mut finding = Finding::new(
                     &rules::SWARM,
-                    Severity::High,
-                    Sure::Proven,
+                    Severity::Medium,
+                    Sure::Likely,
                     first.frame,
                     first.ns,
                 );
@@ -268,7 +278,7 @@ impl Guesses {
                 finding.host(day[0].1);
                 finding.port = port;
                 finding.detail = format!(
-                    "{} refused log-ons from {} addresses outside within a day",
+                    "{} refused log-ons from {} addresses outside within a day ({INFERRED})",
                     end(host, port),
                     counts.len()
                 );
@@ -280,12 +290,11 @@ impl Guesses {
 }
 
 fn guessing(ip: IpAddr, source: &Source, guess: &Guess) -> Finding {
-    let severity = if source.may_be_own(ip) { Severity::Medium } else { Severity::High };
-    let sure = if source.is_alike() { Sure::Proven } else { Sure::Likely };
     let refused = source.sorted();
     let first = refused.first().copied();
-    let first = first.unwrap_or(Logon { ns: 0, frame: 0, bytes: [0; 2] });
-    let mut finding = Finding::new(guess.rule, severity, sure, first.frame, first.ns);
+    let first = first.unwrap_or(Logon { ns: 0, frame: 0, bytes: [0; 2], used: false });
+    let mut finding =
+        Finding::new(guess.rule, Severity::Medium, Sure::Likely, first.frame, first.ns);
     for logon in refused.iter().skip(1) {
         finding.again(logon.frame, logon.ns);
     }

@@ -130,17 +130,24 @@ fn findings(seen: &Seen, parts: &[&Part]) -> usize {
 /// What framewalk can say of a log-on, in the order of the columns.
 const OUTCOMES: [&str; 6] = ["probe", "failed", "unknown", "succeeded", "session", "(none)"];
 
-/// Confusion matrix of the log-ons at the desktop: the lab's own list against what is said of the
-/// conversations, client by client in the order of time.
+/// A server's address and port, and a client's address.
+type Ends<'a> = (&'a str, u16, &'a str);
+
+/// Confusion matrix of the log-ons at remote desktops: the lab's own list against what is said of
+/// the conversations, client by client in the order of time.
 fn outcomes(seen: &Seen, logons: &[Logon]) -> usize {
     if logons.is_empty() {
         return 0;
     }
-    let mut said: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
+    let ends = |logon: &Logon| (logon.to.0, logon.to.1, logon.client);
+    let mut said: BTreeMap<Ends<'_>, Vec<(&str, &str)>> = BTreeMap::new();
     for flow in seen.all("framewalk.flow") {
-        if text(&flow["dst"]) == "192.168.1.20" && flow["dst_port"] == 3389 {
+        let port = flow["dst_port"].as_u64().and_then(|port| port.try_into().ok());
+        let server = (text(&flow["dst"]), port.unwrap_or_default());
+        if logons.iter().any(|logon| logon.to == server) {
             let outcome = flow["rdp"]["outcome"].as_str().unwrap_or("(none)");
-            said.entry(text(&flow["src"])).or_default().push((text(&flow["first"]), outcome));
+            let list = said.entry((server.0, server.1, text(&flow["src"]))).or_default();
+            list.push((text(&flow["first"]), outcome));
         }
     }
     for list in said.values_mut() {
@@ -149,19 +156,19 @@ fn outcomes(seen: &Seen, logons: &[Logon]) -> usize {
     let extra: usize = said
         .iter()
         .map(|(client, list)| {
-            list.len().saturating_sub(logons.iter().filter(|l| l.client == *client).count())
+            list.len().saturating_sub(logons.iter().filter(|l| ends(l) == *client).count())
         })
         .sum();
     let mut matrix: BTreeMap<(Truth, &str), usize> = BTreeMap::new();
-    let mut next: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut next: BTreeMap<Ends<'_>, usize> = BTreeMap::new();
     for logon in logons {
-        let at = next.entry(logon.client).or_default();
-        let outcome = said.get(logon.client).and_then(|list| list.get(*at));
+        let at = next.entry(ends(logon)).or_default();
+        let outcome = said.get(&ends(logon)).and_then(|list| list.get(*at));
         *at += 1;
         let outcome = outcome.map_or("(none)", |(_, outcome)| outcome);
         *matrix.entry((logon.truth, outcome)).or_default() += 1;
     }
-    println!("\nlog-ons at the remote desktop, truth by the lab against what was said");
+    println!("\nlog-ons at remote desktops, truth by the lab against what was said");
     print!("  {:<16}", "");
     for outcome in OUTCOMES {
         print!(" {outcome:>9}");

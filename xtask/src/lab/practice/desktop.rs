@@ -16,6 +16,7 @@ use crate::lab::software;
 const GUESSES: usize = 12;
 /// The desktop inside.
 const INSIDE: &str = "192.168.1.20:3389";
+const DESK: (&str, u16) = ("192.168.1.20", 3389);
 /// The password that its doctor has.
 const RIGHT: &str = "invented";
 /// Who guesses.
@@ -27,13 +28,20 @@ const SCANNER: &str = "203.0.113.99";
 /// The reception's address.
 const RECEPTION: &str = "192.168.1.101";
 
+/// What runs on a desktop: something moves.
+const PROGRAM: &str = "ico -sleep 1";
+
 /// Log-ons from the internet, from inside, right, wrong and abandoned.
 pub(super) static DESKTOP: Part = Part {
     name: "desktop",
     what: "FreeRDP's shadow server with a SAM file, forwarded from outer port 2299",
-    tools: &[software::REMOTE_DESKTOP, &[("socat", "socat"), ("timeout", "coreutils")]],
+    tools: &[
+        software::REMOTE_DESKTOP,
+        &[("socat", "socat"), ("timeout", "coreutils"), ("ico", "x11-apps")],
+    ],
     start: |lab| {
         keep(lab, software::screen(&lab.desktop, 5, &lab.desk))?;
+        keep(lab, lab.desktop.start(&format!("env DISPLAY=:5 {PROGRAM}"), &lab.desk.dir))?;
         keep(lab, software::screen(&lab.site.outside, 6, &lab.desk))?;
         keep(lab, software::screen(&lab.reception, 6, &lab.desk))?;
         sleep(Duration::from_secs(1));
@@ -43,7 +51,7 @@ pub(super) static DESKTOP: Part = Part {
     play: play_desktop,
     plants: &[
         plant("exposure.rdp", "high", "192.168.1.20"),
-        plant("desktop.guessing", "high", "192.168.1.20"),
+        plant("desktop.guessing", "medium", "192.168.1.20"),
         plant("desktop.guessed", "critical", "192.168.1.20"),
     ],
     speaks: &[spoken("rdp", "192.168.1.20", 3389), spoken("rdp", OUTER, 2299)],
@@ -74,7 +82,7 @@ impl Way<'_> {
     }
 
     fn log_on(&self, lab: &Lab, truth: Truth, number: usize) -> Result<()> {
-        lab.logons.borrow_mut().push(Logon { client: self.client, truth });
+        lab.logons.borrow_mut().push(Logon { to: DESK, client: self.client, truth });
         let wrong = format!("/p:guess{number}");
         let right = format!("/p:{RIGHT}");
         match truth {
@@ -94,6 +102,7 @@ fn play_desktop(lab: &Lab) -> Result<()> {
         from(STRANGER).log_on(lab, Truth::Wrong, number)?;
     }
     from(STRANGER).log_on(lab, Truth::Right, 0)?;
+    work(lab, &from(STRANGER))?;
     lab.outside_is(HOME)?;
     from(HOME).log_on(lab, Truth::Wrong, 0)?;
     from(HOME).log_on(lab, Truth::Right, 0)?;
@@ -115,13 +124,13 @@ fn play_desktop(lab: &Lab) -> Result<()> {
 
 /// A log-on after which the desktop is shown for a while.
 fn work(lab: &Lab, way: &Way<'_>) -> Result<()> {
-    lab.logons.borrow_mut().push(Logon { client: way.client, truth: Truth::Right });
+    lab.logons.borrow_mut().push(Logon { to: DESK, client: way.client, truth: Truth::Right });
     way.try_it(lab, &format!("/p:{RIGHT}"), "/cert:ignore")
 }
 
 /// Somebody asks what listens there, gets the answer, and goes.
 fn look(lab: &Lab, outer: &str) -> Result<()> {
-    lab.logons.borrow_mut().push(Logon { client: SCANNER, truth: Truth::Abandoned });
+    lab.logons.borrow_mut().push(Logon { to: DESK, client: SCANNER, truth: Truth::Abandoned });
     let request = lab.desk.put("x224-request.bin", &software::rdp_request("scanner"))?;
     lab.site.outside.attempt(&format!(
         "socat -t 1 OPEN:{request},rdonly!!OPEN:/dev/null,wronly TCP4:{outer},connect-timeout=3"
@@ -137,15 +146,21 @@ pub(super) fn through_tunnel(lab: &Lab, client: &'static str) -> Result<()> {
 /// Two servers that ask for no password before the screen.
 pub(super) static TERMINAL: Part = Part {
     name: "terminal",
-    what: "xrdp twice: with RDP's own encryption, and with TLS but no log-on before it",
-    tools: &[software::REMOTE_DESKTOP, &[("xrdp", "xrdp"), ("openssl", "openssl")]],
+    what: "xrdp twice: with RDP's own encryption, and with TLS and a session on a real X server",
+    tools: &[
+        software::REMOTE_DESKTOP,
+        &[("xrdp", "xrdp"), ("openssl", "openssl"), ("useradd", "passwd"), ("ico", "x11-apps")],
+        &[("/usr/lib/xorg/modules/libxorgxrdp.so", "xorgxrdp")],
+    ],
     start: start_terminal,
     play: |lab| {
         let home = lab.desk.dir.display();
+        let (to, client) = (("192.168.1.22", 3390), RECEPTION);
+        lab.logons.borrow_mut().push(Logon { to, client, truth: Truth::Right });
         for (to, security) in [("192.168.1.21:3389", "rdp"), ("192.168.1.22:3390", "tls")] {
             lab.reception.attempt(&format!(
-                "env HOME={home} DISPLAY=:6 timeout 4 xfreerdp /v:{to} /cert:ignore \
-                 /u:{ASSISTANT} /p:invented /sec:{security}"
+                "env HOME={home} DISPLAY=:6 timeout 8 xfreerdp /v:{to} /cert:ignore \
+                 /u:{ASSISTANT} /p:{RIGHT} /sec:{security}"
             ))?;
         }
         Ok(())
@@ -164,6 +179,7 @@ fn start_terminal(lab: &Lab) -> Result<()> {
         "openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=terminal -keyout {key} \
          -out {cert}"
     ))?;
+    start_sessions(lab)?;
     let given = fs::read_to_string("/etc/xrdp/xrdp.ini")?;
     let servers = [
         (&lab.terminal, "rdp", "tcp://192.168.1.21:3389"),
@@ -181,7 +197,6 @@ fn start_terminal(lab: &Lab) -> Result<()> {
             })
             .collect();
         let file = lab.desk.put(&format!("xrdp-{layer}.ini"), settings.join("\n").as_bytes())?;
-        fs::create_dir_all("/run/xrdp")?;
         // each looks for the other's process id, and would not start
         for id in ["/run/xrdp/xrdp.pid", "/run/xrdp.pid"] {
             let _ = fs::remove_file(id);
@@ -190,4 +205,22 @@ fn start_terminal(lab: &Lab) -> Result<()> {
         software::listens(ns, if layer == "rdp" { 3389 } else { 3390 })?;
     }
     Ok(())
+}
+
+/// Who may have a session on the second server, and what it shows.
+fn start_sessions(lab: &Lab) -> Result<()> {
+    let home = lab.desk.out("assistant");
+    let secret = lab.old.run(&format!("openssl passwd -6 {RIGHT}"))?;
+    lab.old.run(&format!(
+        "useradd -m -d {} -s /bin/sh -p {} {ASSISTANT}",
+        home.display(),
+        secret.trim()
+    ))?;
+    fs::write("/etc/xrdp/startwm.sh", "#!/bin/sh\nexec ico -sleep 0.3\n")?;
+    fs::create_dir_all("/run/xrdp/sockdir")?;
+    lab.old.run("chmod 1777 /run/xrdp/sockdir")?;
+    // X servers leave sockets and locks in /tmp: in one of their own
+    let own = "mount -t tmpfs -o mode=1777 tmpfs /tmp && exec xrdp-sesman --nodaemon";
+    keep(lab, lab.old.start_argv(&["sh", "-c", own], &lab.desk.dir))?;
+    software::listens(&lab.old, 3350)
 }

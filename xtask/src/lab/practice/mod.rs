@@ -25,6 +25,7 @@ use super::{Desk, packages, sh};
 
 mod check;
 mod clinic;
+mod copies;
 mod desktop;
 mod house;
 pub(crate) mod mllp;
@@ -56,7 +57,7 @@ pub(super) const SET: &str = "a practice's day in two minutes; its parts, their 
     is planted are in docs/testing.md. Each host is a namespace with its own kernel stack. The \
     switch is a kernel bridge whose ports learn nothing; interface 0 is a port of it where nobody \
     else is, interface 1 is the router's outer cable. Times are as they were. Of what an end of a \
-    connection says the first bytes are kept, of the rest the headers: 24 kB of each end inside, \
+    connection says the first bytes are kept, of the rest the headers: 48 kB of each end inside, \
     6 kB outside; bulk copies are left out";
 
 /// Largest that the saved capture may be, in bytes.
@@ -121,6 +122,10 @@ const PARTS: &[&Part] = &[
     &remote::SHELL,
     &remote::SCREEN,
     &clinic::BACKUP,
+    &copies::SCANNER,
+    &copies::RESTIC,
+    &copies::DISKS,
+    &copies::BORG,
 ];
 
 impl Part {
@@ -161,10 +166,12 @@ pub(super) fn list() {
     }
 }
 
-/// A log-on that the lab made at the remote desktop.
+/// A log-on that the lab made at a remote desktop.
 #[derive(Debug, Clone, Copy)]
 struct Logon {
-    /// The client's address, as the desktop sees it.
+    /// Address and port of the server.
+    to: (&'static str, u16),
+    /// The client's address, as the server sees it.
     client: &'static str,
     truth: Truth,
 }
@@ -297,7 +304,8 @@ pub(super) fn run(wish: Wish<'_>) -> Result<()> {
     let desk = Desk { dir: scratch.join(NAME) };
     fs::create_dir_all(&desk.dir)?;
     let mut parts = Vec::new();
-    for part in PARTS {
+    let known = || PARTS.iter().filter(|part| !wish.save || part.name != copies::BORG.name);
+    for part in known() {
         if !wish.only.is_empty() && !wish.only.iter().any(|name| name == part.name) {
             continue;
         }
@@ -332,7 +340,7 @@ pub(super) fn run(wish: Wish<'_>) -> Result<()> {
         if let Some(kept) = &kept {
             seen.keep(capture, kept)?;
         }
-        check::all(&seen, &parts, &logons, PARTS.len())?;
+        check::all(&seen, &parts, &logons, known().count())?;
         Ok(seen)
     };
     let capture = lab.desk.out("practice.pcapng");

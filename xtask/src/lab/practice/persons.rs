@@ -41,6 +41,8 @@ pub(super) const WRITTEN: &str = "Mirabellen";
 pub(super) const NOTED: &str = "Quittenbaum";
 /// In the backup.
 pub(super) const COPIED: &str = "Kornelkirsch";
+/// In the name of a document that the scanner files.
+pub(super) const PHOTOGRAPHED: &str = "Maulbeerfeige";
 /// Logs on to the remote desktop.
 pub(super) const DOCTOR: &str = "hagebutten";
 /// Logs on to the old terminal servers.
@@ -61,6 +63,7 @@ pub(super) const PERSONS: &[Person] = &[
     person(WRITTEN, "mail", "mail read in clear", true),
     person(NOTED, "database", "note in the database, encrypted on the way", false),
     person(COPIED, "backup", "name of a file in the backup", true),
+    person(PHOTOGRAPHED, "scanner", "name of a document, by FTP", true),
     person(DOCTOR, "desktop", "user of a remote desktop, in its cookie", true),
     person(ASSISTANT, "terminal", "user of a terminal server, in its cookie", true),
     person(CLERK, "domain", "user in Kerberos", true),

@@ -143,7 +143,8 @@ pub(in crate::lab) struct Ssh {
 impl Ssh {
     /// Starts the server on port 22 of `address`.
     pub(in crate::lab) fn start(ns: &Ns, address: &str, desk: &Desk) -> Result<Self> {
-        let (host, client) = (desk.out("host_key"), desk.out("client_key"));
+        let key = |what: &str| desk.out(&format!("{what}-{}", ns.name()));
+        let (host, client) = (key("host_key"), key("client_key"));
         for key in [&host, &client] {
             let key = key.to_string_lossy();
             ns.run_argv(&["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", &key])?;
@@ -155,7 +156,7 @@ impl Ssh {
             host.display(),
             client.display()
         );
-        let config = desk.put("sshd_config", config.as_bytes())?;
+        let config = desk.put(&format!("sshd_config-{}", ns.name()), config.as_bytes())?;
         let mut server = ns.start(&format!("/usr/sbin/sshd -D -e -f {config}"), &desk.dir)?;
         server.ready_when("Server listening")?;
         Ok(Self { client_key: client.to_string_lossy().into_owned(), _server: server })
@@ -163,12 +164,16 @@ impl Ssh {
 
     /// Logs in from `ns` and runs `command` there.
     pub(in crate::lab) fn login(&self, ns: &Ns, address: &str, command: &str) -> Result<()> {
-        let key = &self.client_key;
-        ns.run(&format!(
-            "ssh -F /dev/null -i {key} -o BatchMode=yes -o StrictHostKeyChecking=no \
-             -o UserKnownHostsFile=/dev/null -o ConnectTimeout=10 root@{address} {command}"
-        ))
-        .map(drop)
+        ns.run(&format!("{} root@{address} {command}", self.shell())).map(drop)
+    }
+
+    /// The command line of a client that has the key.
+    pub(in crate::lab) fn shell(&self) -> String {
+        format!(
+            "ssh -F /dev/null -i {} -o BatchMode=yes -o StrictHostKeyChecking=no \
+             -o UserKnownHostsFile=/dev/null -o ConnectTimeout=10",
+            self.client_key
+        )
     }
 }
 
