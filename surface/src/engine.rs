@@ -249,7 +249,7 @@ impl<S: Sink> Engine<S> {
     #[inline(always)]
     fn sweep(&mut self, now_ns: i64) {
         if let Some((id, flow)) = self.table.next()
-            && now_ns.saturating_sub(flow.last_ns) > flow.idle_max_ns()
+            && flow.is_over(now_ns)
         {
             self.close(id);
         }
@@ -259,10 +259,10 @@ impl<S: Sink> Engine<S> {
     #[inline(always)]
     fn is_new(&mut self, id: FlowId, one: &Waiting<'_>) -> bool {
         let Some(flow) = self.table.get_mut(id) else { return true };
-        let idle_ns = one.time_ns.saturating_sub(flow.last_ns);
-        if idle_ns > flow.idle_max_ns() || one.packet.proto != proto::TCP {
-            return idle_ns > flow.idle_max_ns();
+        if flow.is_over(one.time_ns) || one.packet.proto != proto::TCP {
+            return flow.is_over(one.time_ns);
         }
+        let idle_ns = one.time_ns.saturating_sub(flow.last_ns);
         let syn = one.packet.tcp.flags & (flags::SYN | flags::ACK) == flags::SYN;
         syn && (flow.is_closed()
             || idle_ns > IDLE_NS

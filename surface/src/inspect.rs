@@ -59,7 +59,7 @@ impl Heard {
     fn clear(&mut self) {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
-        bytes.shrink_to(STREAM_BYTES_MAX);
+        bytes.shrink_to(HANDSHAKE_BYTES_MAX);
         *self = Self { bytes, ..Self::default() };
     }
 

@@ -34,14 +34,8 @@ impl Address {
     /// Of an IPv4 address in wire order.
     #[inline(always)]
     pub const fn v4(ip: [u8; 4]) -> Self {
-        let mut bytes = [0; 16];
-        bytes[10] = 0xff;
-        bytes[11] = 0xff;
-        bytes[12] = ip[0];
-        bytes[13] = ip[1];
-        bytes[14] = ip[2];
-        bytes[15] = ip[3];
-        Self(bytes)
+        // as one number: bytes written one by one cannot be read again at once as a whole
+        Self((0xffff << 32 | u32::from_be_bytes(ip) as u128).to_be_bytes())
     }
 
     /// As the standard library's type.

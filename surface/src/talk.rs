@@ -104,6 +104,9 @@ pub enum Answer {
     More,
     /// It fits, from one end's bytes or by a weak pattern: taken if nothing better comes.
     Likely(App),
+    /// As likely, and nothing else begins like it: until the other end has spoken, no other test
+    /// need be asked.
+    Alone(App),
     /// It is this application: both ends' bytes say so, or one end's in a way nothing else has.
     Sure(App),
 }

@@ -1,6 +1,6 @@
 //! How well what an end said fits a protocol, and what both ends' bytes come to.
 
-use super::read::{Parsed, Reader, Stop};
+use super::read::{Parsed, Reader, Stop, differ_at_once};
 use crate::App;
 use crate::talk::{Answer, Said, Talk};
 
@@ -68,7 +68,11 @@ pub(super) fn opening<'a>(said: Said<'a>, test: impl FnOnce(&'a [u8], usize) -> 
 }
 
 /// Whether bytes begin with `pattern`, as far as they go.
+#[inline]
 pub(super) fn starts(bytes: &[u8], pattern: &[u8]) -> Fit {
+    if differ_at_once(bytes, pattern) {
+        return Fit::No;
+    }
     let n = bytes.len().min(pattern.len());
     if bytes[..n] != pattern[..n] {
         Fit::No
@@ -92,7 +96,7 @@ pub(super) fn judge(app: App, talk: &Talk<'_>, ends: [Fit; 2], ports: &[u16]) ->
     let unanswered = talk.answerer.is_empty() && !talk.last && talk.opener.first().is_none();
     match (opener.min(answerer), opener.max(answerer)) {
         (Fit::No, _) | (Fit::Adrift, Fit::Adrift | Fit::Weak) => Answer::No,
-        (_, Fit::Alone) if unanswered => Answer::Likely(app),
+        (_, Fit::Alone) if unanswered => Answer::Alone(app),
         (_, Fit::Alone) | (Fit::Weak | Fit::Good, Fit::Good) => Answer::Sure(app),
         (_, Fit::Good) | (Fit::Weak, Fit::Weak) => Answer::Likely(app),
         (_, Fit::Weak) if ports.contains(&talk.service_port) => Answer::Likely(app),
@@ -155,7 +159,7 @@ mod tests {
                         answerer_first: false,
                         last: true,
                     };
-                    if let Outcome::Sure(app) | Outcome::Likely(app) = run(tests, &mut 0, &talk) {
+                    if let Outcome::Sure(app) | Outcome::Likely(app) = run(&tests.concat(), &mut 0, &talk) {
                         let begin =
                             |bytes: &[u8]| format!("{:02x?}", &bytes[..bytes.len().min(24)]);
                         found.push(format!("{app}: {} {}", begin(&asks), begin(tells)));

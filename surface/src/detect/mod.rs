@@ -58,7 +58,7 @@ pub(crate) enum Result {
 }
 
 /// Families of tests for TCP, the more specific first.
-pub(crate) const TCP: &[&[Test]] = &[
+const TCP_FAMILIES: &[&[Test]] = &[
     tls::TCP,
     web::TCP,
     mail::TCP,
@@ -81,7 +81,7 @@ pub(crate) const TCP: &[&[Test]] = &[
     rustdesk::TCP,
 ];
 /// Families of tests for UDP.
-pub(crate) const UDP: &[&[Test]] = &[
+const UDP_FAMILIES: &[&[Test]] = &[
     tls::UDP,
     quic::UDP,
     dns::UDP,
@@ -104,6 +104,11 @@ pub(crate) const UDP: &[&[Test]] = &[
     rustdesk::UDP,
 ];
 
+/// The tests for TCP.
+pub(crate) const TCP: &[Test] = &joined::<{ count(TCP_FAMILIES) }>(TCP_FAMILIES);
+/// The tests for UDP.
+pub(crate) const UDP: &[Test] = &joined::<{ count(UDP_FAMILIES) }>(UDP_FAMILIES);
+
 const fn count(families: &[&[Test]]) -> usize {
     let (mut sum, mut n) = (0, 0);
     while n < families.len() {
@@ -113,24 +118,41 @@ const fn count(families: &[&[Test]]) -> usize {
     sum
 }
 
-const _: () = assert!(count(TCP) <= Refused::BITS as usize && count(UDP) <= Refused::BITS as usize);
-
-/// Asks the tests that have not refused yet.
-pub(crate) fn run(families: &[&[Test]], refused: &mut Refused, talk: &Talk<'_>) -> Result {
-    let mut result = Result::Nothing;
-    for (n, test) in families.iter().copied().flatten().enumerate() {
-        let bit = 1 << n;
-        if *refused & bit != 0 {
-            continue;
+/// One family behind the other.
+const fn joined<const N: usize>(families: &[&[Test]]) -> [Test; N] {
+    let mut all: [Test; N] = [|_| Answer::No; N];
+    let (mut at, mut family) = (0, 0);
+    while family < families.len() {
+        let mut n = 0;
+        while n < families[family].len() {
+            all[at] = families[family][n];
+            (at, n) = (at + 1, n + 1);
         }
+        family += 1;
+    }
+    all
+}
+
+const _: () = assert!(TCP.len() <= Refused::BITS as usize && UDP.len() <= Refused::BITS as usize);
+
+/// Asks the tests that have not refused yet, in their order.
+pub(crate) fn run(tests: &[Test], refused: &mut Refused, talk: &Talk<'_>) -> Result {
+    let mut result = Result::Nothing;
+    let mut left = !*refused;
+    while let Some(test) = tests.get(left.trailing_zeros() as usize) {
+        let bit = left & left.wrapping_neg();
+        left ^= bit;
         match test(talk) {
             Answer::No => *refused |= bit,
             Answer::Sure(app) => return Result::Sure(app),
-            Answer::Likely(app) if !matches!(result, Result::Likely(_)) => {
+            Answer::Alone(app) if !talk.last => {
+                return if let Result::Likely(_) = result { result } else { Result::Likely(app) };
+            }
+            Answer::Likely(app) | Answer::Alone(app) if !matches!(result, Result::Likely(_)) => {
                 result = Result::Likely(app);
             }
             Answer::More if result == Result::Nothing => result = Result::Open,
-            Answer::Likely(_) | Answer::More => {}
+            Answer::Likely(_) | Answer::Alone(_) | Answer::More => {}
         }
     }
     result

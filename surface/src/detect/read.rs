@@ -19,6 +19,13 @@ pub(super) const fn need(holds: bool) -> Parsed<()> {
     if holds { Ok(()) } else { Err(Stop::No) }
 }
 
+/// Whether the first bytes differ, as they nearly always do: then no call is needed to compare the
+/// rest.
+#[inline(always)]
+pub(super) fn differ_at_once(bytes: &[u8], pattern: &[u8]) -> bool {
+    matches!((bytes, pattern), ([a, ..], [b, ..]) if a != b)
+}
+
 /// Reads on from the first byte of what an end said.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reader<'a> {
@@ -83,6 +90,7 @@ impl<'a> Reader<'a> {
     pub(super) fn literal(&mut self, bytes: &[u8]) -> Parsed<()> {
         let rest = self.rest();
         let have = rest.len().min(bytes.len());
+        need(!differ_at_once(rest, bytes))?;
         need(rest.get(..have) == bytes.get(..have))?;
         self.take(bytes.len()).map(|_| ())
     }

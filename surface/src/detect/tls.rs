@@ -24,6 +24,9 @@ enum Shape {
 /// Records in a row that make a connection seen in its middle TLS.
 const MIDDLE_RECORDS: usize = 3;
 
+/// Bytes of a client's hello by which it is told from all else: both headers and the version.
+const HELLO_BYTES_MIN: usize = 11;
+
 /// Ports of services that begin with a handshake (IANA): a single record in the middle of a
 /// connection is likely one there.
 const PORTS: &[u16] = &[443, 465, 563, 636, 853, 989, 990, 992, 993, 994, 995, 5061, 8443];
@@ -40,8 +43,11 @@ fn tls(talk: &Talk<'_>) -> Answer {
             if talk.last || (hello_complete(talk) && server_done(talk.answerer.bytes())) {
                 Answer::Sure(App::Tls)
             } else {
-                Answer::Likely(App::Tls)
+                Answer::Alone(App::Tls)
             }
+        }
+        (Shape::Hello(1), Shape::Open) if talk.opener.bytes().len() >= HELLO_BYTES_MIN => {
+            Answer::Alone(App::Tls)
         }
         (Shape::Hello(_), _) | (_, Shape::Hello(_)) => Answer::Likely(App::Tls),
         (Shape::Records(a), Shape::Records(b)) if a + b >= MIDDLE_RECORDS => {
@@ -211,8 +217,8 @@ pub(super) fn refine(talk: &Talk<'_>) -> Option<App> {
         return None;
     }
     let certificate = tls::certificate(talk)?;
-    let names = [certificate.subject, certificate.organization];
-    let named = |name: &[u8]| names.iter().flatten().any(|own| own.as_bytes() == name);
+    let names = [&certificate.subject, &certificate.organization];
+    let named = |name: &[u8]| names.into_iter().flatten().any(|own| own.as_bytes() == name);
     CERTIFICATES.iter().find(|&&(name, _)| named(name)).map(|&(_, app)| app)
 }
 
@@ -241,7 +247,7 @@ pub(super) fn desktop(talk: &Talk<'_>) -> Option<(App, bool)> {
         return None;
     }
     let own = tls::certificate(talk).is_some_and(|certificate| {
-        let name = certificate.subject.unwrap_or_default();
+        let name = certificate.subject.as_deref().unwrap_or_default();
         certificate.self_issued
             && HALF_A_YEAR.contains(&certificate.not_after.saturating_sub(certificate.not_before))
             && (1..=15).contains(&name.len())

@@ -63,7 +63,7 @@ fn http(talk: &Talk<'_>) -> Answer {
             if asked || talk.last || talk.opener.bytes().len() >= LINE_MAX {
                 Answer::Sure(app)
             } else {
-                Answer::Likely(app)
+                Answer::Alone(app)
             }
         }
         (Answer::Likely(app), _) if talk.last => Answer::Likely(app),

@@ -28,11 +28,11 @@ pub enum Facts {
     /// Of TLS, whatever it carries, and whatever it began inside of.
     Tls(Box<TlsFacts>),
     /// A port that a router was asked for by UPnP, and granted.
-    PortMapping(PortMapping),
+    PortMapping(Box<PortMapping>),
     /// Of SMB.
     Smb(SmbFacts),
     /// Of a database or an imaging server.
-    Store(StoreFacts),
+    Store(Box<StoreFacts>),
     /// A password, or what is as good as one, crossed in clear.
     ClearLogon,
     /// A file named like a device's settings crossed in clear.
@@ -75,14 +75,15 @@ impl Facts {
             _ if store::is_store(app) => {
                 let mut facts = store::facts(app, talk);
                 facts.tls = tls::inside::facts(app, talk).map(Box::new);
-                return Self::Store(facts);
+                return Self::Store(Box::new(facts));
             }
             _ if clear::is_clear_logon(app, path, talk) => return Self::ClearLogon,
             _ => {}
         }
         match app {
             App::Http if clear::carries_settings(talk) => Self::ClearSettings,
-            App::Http => detect::port_mapping(talk).map_or(Self::None, Self::PortMapping),
+            App::Http => detect::port_mapping(talk)
+                .map_or(Self::None, |mapping| Self::PortMapping(Box::new(mapping))),
             _ => {
                 tls::inside::facts(app, talk).map_or(Self::None, |facts| Self::Tls(Box::new(facts)))
             }

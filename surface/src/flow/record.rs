@@ -1,4 +1,4 @@
-//! What is kept of a conversation: two cache lines and, while its bytes are looked at, a box.
+//! What is kept of a conversation: three cache lines and, while its bytes are looked at, a box.
 
 use arrayvec::ArrayVec;
 
@@ -92,39 +92,14 @@ pub(crate) mod flags {
 }
 use flags::{ACK, ENDED, FIN, RST, SYN, SYN_ACK};
 
-/// A conversation.
+/// A conversation: three cache lines, of which every packet needs the first two.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct Flow {
     /// Its ends.
     pub key: Key,
-    /// Time of the first frame in nanoseconds since 1970, 0 if no frame had one.
-    pub first_ns: i64,
-    /// Time of the last.
-    pub last_ns: i64,
-    /// Number of the first frame, as `inspect --frame` counts.
-    pub first_frame: u64,
-    /// Frames of each end, by [`Side::index`].
-    pub frames: [u64; 2],
-    /// Bytes the transport carried, of each end.
-    pub bytes: [u64; 2],
-    /// What is looked at.
-    pub(crate) look: Look,
-    /// What it told of itself.
-    pub(crate) facts: Facts,
-    /// Next sequence number expected of each end.
-    pub(crate) next_seq: [u32; 2],
-    /// Bytes that the capture lacks, of each end (saturating).
-    pub missing: [u32; 2],
-    /// Segments seen before, of each end (saturating).
-    pub again: [u16; 2],
     /// Flags seen of each end; [`SYN_ACK`] besides.
     pub(crate) flags: [u8; 2],
-    /// Type and code of the first message (ICMP, `ICMPv6`).
-    pub icmp: Option<(u8, u8)>,
-    /// Identifier of the outermost VLAN tag of the first frame.
-    pub vlan: u16,
-    /// Tunnels the first frame came through.
-    pub tunnels: u8,
     /// Lowest time to live of each end.
     pub ttl: [u8; 2],
     /// The application, [`App::Unknown`] until told.
@@ -135,11 +110,41 @@ pub struct Flow {
     pub opener: Side,
     /// And how that is known.
     pub opener_by: Opener,
-    /// The application, behind what carries it; empty while it is unknown.
-    pub(crate) path: ArrayVec<App, PATH_MAX>,
+    /// Time of the last frame in nanoseconds since 1970, 0 if no frame had one.
+    pub last_ns: i64,
+    /// Next sequence number expected of each end.
+    pub(crate) next_seq: [u32; 2],
+    // here the second line begins
+    /// What is looked at.
+    pub(crate) look: Look,
+    /// Frames of each end, by [`Side::index`].
+    pub frames: [u64; 2],
+    /// Bytes the transport carried, of each end.
+    pub bytes: [u64; 2],
+    /// Bytes that the capture lacks, of each end (saturating).
+    pub missing: [u32; 2],
+    /// Segments seen before, of each end (saturating).
+    pub again: [u16; 2],
+    /// Identifier of the outermost VLAN tag of the first frame.
+    pub vlan: u16,
+    /// Tunnels the first frame came through.
+    pub tunnels: u8,
+    // and here the third
+    /// Time of the first frame.
+    pub first_ns: i64,
+    /// Number of the first frame, as `inspect --frame` counts.
+    pub first_frame: u64,
+    /// What it told of itself.
+    pub(crate) facts: Facts,
     /// Sequence number of each end's SYN, where it was seen.
     isn: [u32; 2],
+    /// The application, behind what carries it; empty while it is unknown.
+    pub(crate) path: ArrayVec<App, PATH_MAX>,
+    /// Type and code of the first message (ICMP, `ICMPv6`).
+    pub icmp: Option<(u8, u8)>,
 }
+
+const _: () = assert!(size_of::<Flow>() == 192 && std::mem::offset_of!(Flow, look) == 64);
 
 impl Flow {
     /// Of its first packet, which is not counted yet.
@@ -272,7 +277,14 @@ impl Flow {
         self.flags[self.opener.other().index()] & SYN_ACK != 0
     }
 
-    /// Nanoseconds of silence after which it is over.
+    /// Whether it has been silent for so long that it is over.
+    #[inline(always)]
+    pub(crate) fn is_over(&self, now_ns: i64) -> bool {
+        let silent_ns = now_ns.saturating_sub(self.last_ns);
+        silent_ns > TRANSITORY_NS && silent_ns > self.idle_max_ns()
+    }
+
+    /// Nanoseconds of silence after which it is over, at least [`TRANSITORY_NS`].
     #[inline(always)]
     pub(crate) fn idle_max_ns(&self) -> i64 {
         if self.key.proto != proto::TCP {

@@ -77,7 +77,7 @@ impl Table {
     #[inline(always)]
     pub(crate) fn prefetch_flow(&self, hash: u64) {
         let entry = self.index[hash as usize & self.mask];
-        skb::arch::prefetch(&self.slab, (entry as u32).wrapping_sub(1) as usize);
+        skb::arch::prefetch_two(&self.slab, (entry as u32).wrapping_sub(1) as usize);
     }
 
     /// The record of a key.

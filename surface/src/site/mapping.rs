@@ -68,11 +68,8 @@ impl Mappings {
 
     /// A call of UPnP that the router answered.
     pub(super) fn flow(&mut self, flow: &FlowRecord) {
-        let Facts::PortMapping(PortMapping { proto, outer_port, inner, inner_port, lifetime }) =
-            flow.facts
-        else {
-            return;
-        };
+        let Facts::PortMapping(granted) = &flow.facts else { return };
+        let PortMapping { proto, outer_port, inner, inner_port, lifetime } = **granted;
         let mapping = Mapping { router: flow.dst, proto, outer_port, inner, inner_port };
         self.grant(mapping, "UPnP", lifetime, flow.first_frame, flow.first_ns);
     }

@@ -1,5 +1,9 @@
 //! The fields of a certificate that are kept.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -25,13 +29,47 @@ pub struct Certificate {
     pub sha256: String,
 }
 
+/// Certificates read lately, by their DER encoding: a server shows the same one again and again.
+#[derive(Debug, Default)]
+struct Lately {
+    read: HashMap<Box<[u8]>, Option<Arc<Certificate>>, foldhash::fast::RandomState>,
+    bytes: usize,
+}
+
+/// Bytes and number of certificates kept.
+const LATELY_BYTES_MAX: usize = 1 << 20;
+const LATELY_MAX: usize = 512;
+
+thread_local! {
+    static LATELY: RefCell<Lately> = RefCell::default();
+}
+
+impl Lately {
+    fn get(&mut self, der: &[u8]) -> Option<Arc<Certificate>> {
+        if let Some(known) = self.read.get(der) {
+            return known.clone();
+        }
+        if self.read.len() == LATELY_MAX || self.bytes + der.len() > LATELY_BYTES_MAX {
+            *self = Self::default();
+        }
+        let certificate = Certificate::read(der).map(Arc::new);
+        self.bytes += der.len();
+        self.read.insert(der.into(), certificate.clone());
+        certificate
+    }
+}
+
 impl Certificate {
     /// The first certificate of a `Certificate` message (RFC 5246 section 7.4.2).
-    pub(super) fn first_of(message: &[u8]) -> Option<Self> {
+    pub(super) fn first_of(message: &[u8]) -> Option<Arc<Self>> {
         let mut cursor = Cursor(message);
         cursor.u24()?;
         let length = cursor.u24()?;
         let der = cursor.bytes(length)?;
+        LATELY.with_borrow_mut(|lately| lately.get(der))
+    }
+
+    fn read(der: &[u8]) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
         let first = |name: Option<&x509_parser::x509::AttributeTypeAndValue<'_>>| {
             name.map(|value| text(value.as_slice())).filter(|text| !text.is_empty())

@@ -6,6 +6,8 @@ pub(crate) mod inside;
 mod ja4;
 mod quic;
 
+use std::sync::Arc;
+
 pub use certificate::Certificate;
 use hello::{ClientHello, Handshake};
 pub(crate) use hello::{RECORD_MAX, ServerHello, flight};
@@ -28,7 +30,7 @@ pub struct TlsFacts {
     /// JA4 fingerprint of the client.
     pub ja4: Option<String>,
     /// The server's certificate, where it is in clear (up to TLS 1.2).
-    pub certificate: Option<Certificate>,
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 /// Bytes kept of each end while its handshake is in clear.
@@ -73,7 +75,7 @@ pub(crate) fn asked<'a>(
 }
 
 /// The server's certificate, where it is in clear.
-pub(crate) fn certificate(talk: &Talk<'_>) -> Option<Certificate> {
+pub(crate) fn certificate(talk: &Talk<'_>) -> Option<Arc<Certificate>> {
     flight(talk.answerer.bytes()).message(hello::CERTIFICATE).and_then(Certificate::first_of)
 }
 
