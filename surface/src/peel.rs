@@ -26,21 +26,35 @@ pub mod proto {
     pub const SCTP: u8 = 132;
 }
 
-/// An IP address as 16 bytes: IPv4 as the IPv4-mapped form (RFC 4291 section 2.5.5.2).
+/// An IP address as the number that its 16 bytes make, in two halves: IPv4 as the IPv4-mapped form
+/// (RFC 4291 section 2.5.5.2).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct Address(pub [u8; 16]);
+pub struct Address([u64; 2]);
 
 impl Address {
     /// Of an IPv4 address in wire order.
     #[inline(always)]
     pub const fn v4(ip: [u8; 4]) -> Self {
-        // as one number: bytes written one by one cannot be read again at once as a whole
-        Self((0xffff << 32 | u32::from_be_bytes(ip) as u128).to_be_bytes())
+        Self([0, 0xffff << 32 | u32::from_be_bytes(ip) as u64])
+    }
+
+    /// Of an IPv6 address in wire order.
+    #[inline(always)]
+    pub const fn v6(ip: [u8; 16]) -> Self {
+        let all = u128::from_be_bytes(ip);
+        Self([(all >> 64) as u64, all as u64])
+    }
+
+    /// The two halves, the first bytes' first.
+    #[inline(always)]
+    pub(crate) const fn halves(self) -> [u64; 2] {
+        self.0
     }
 
     /// As the standard library's type.
     pub fn ip(self) -> IpAddr {
-        IpAddr::V6(Ipv6Addr::from(self.0)).to_canonical()
+        let [high, low] = self.0;
+        IpAddr::V6(Ipv6Addr::from(u128::from(high) << 64 | u128::from(low))).to_canonical()
     }
 }
 
@@ -52,7 +66,7 @@ impl From<Ipv4Addr> for Address {
 
 impl From<Ipv6Addr> for Address {
     fn from(ip: Ipv6Addr) -> Self {
-        Self(ip.octets())
+        Self::v6(ip.octets())
     }
 }
 
@@ -199,10 +213,9 @@ fn quick<'a>(linktype: LinkType, bytes: &'a [u8], at: &Located) -> Option<Packet
     } else {
         let header = header.first_chunk::<40>()?;
         let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
-        let (mut src, mut dst) = ([0; 16], [0; 16]);
-        src.copy_from_slice(&header[8..24]);
-        dst.copy_from_slice(&header[24..40]);
-        (Address(src), Address(dst), header[7], l3 + 40 + length)
+        let src = Address::v6(*header[8..].first_chunk()?);
+        let dst = Address::v6(*header[24..].first_chunk()?);
+        (src, dst, header[7], l3 + 40 + length)
     };
     let (src_port, dst_port) = (be16(bytes, l4)?, be16(bytes, l4 + 2)?);
     let mut tcp = TcpHead::default();

@@ -64,7 +64,7 @@ impl Key {
     pub(crate) const fn is_first_half(&self) -> bool {
         let [a, b] = &self.addresses;
         let ports = (self.ports[0] as u32) << 16 | self.ports[1] as u32;
-        let addresses = u32::from_le_bytes([a.0[14], a.0[15], b.0[14], b.0[15]]);
+        let addresses = (a.halves()[1] as u32) << 16 | b.halves()[1] as u32 & 0xffff;
         let mixed = (ports ^ addresses.rotate_left(7)).wrapping_mul(0x9e37_79b1);
         mixed >> 31 == 0
     }

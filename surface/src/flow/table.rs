@@ -6,6 +6,7 @@
 use std::hash::BuildHasher;
 
 use super::{Flow, Key};
+use crate::peel::Address;
 
 /// Index of a record in the slab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,10 +19,10 @@ pub(crate) struct Hasher(foldhash::fast::RandomState);
 impl Hasher {
     #[inline(always)]
     pub(crate) fn hash(&self, key: &Key) -> u64 {
-        let [a, b] = key.addresses.map(|address| u128::from_le_bytes(address.0));
+        let [a, b] = key.addresses.map(Address::halves);
         let rest =
             u64::from(key.ports[0]) << 32 | u64::from(key.ports[1]) << 16 | u64::from(key.proto);
-        self.0.hash_one((a, b, rest))
+        self.0.hash_one((a[0], a[1], b[0], b[1], rest))
     }
 }
 
