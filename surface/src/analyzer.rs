@@ -35,10 +35,10 @@ impl Analyzer {
         self
     }
 
-    /// Leaves half of the conversations to another thread, before the first frame. What that one
+    /// Leaves a part of the conversations to another thread, before the first frame. What that one
     /// tells of a batch goes to [`batch_with`](Self::batch_with).
-    pub fn split(&mut self) -> Half {
-        Half { engine: self.engine.split(Told::default()) }
+    pub fn split(&mut self) -> Share {
+        Share { engine: self.engine.split(Told::default()) }
     }
 
     /// What was counted so far.
@@ -62,7 +62,7 @@ impl Analyzer {
         self.engine.frames(batch, indices);
     }
 
-    /// Takes all frames of a batch, of which the other half has told this. What comes back is empty
+    /// Takes all frames of a batch, of which the other part has told this. What comes back is empty
     /// and can be used again.
     pub fn batch_with(&mut self, batch: &Batch<'_>, told: Told) -> Told {
         self.engine.sink.told = told;
@@ -91,7 +91,7 @@ impl Analyzer {
         self.ended().for_each(&mut out);
     }
 
-    /// As [`finish_into`](Self::finish_into), with what the other half told and counted.
+    /// As [`finish_into`](Self::finish_into), with what the other part told and counted.
     pub fn finish_with(&mut self, told: Told, counts: Counts, out: impl FnMut(FlowRecord)) {
         self.engine.sink.told = told;
         self.finish_into(out);
@@ -99,13 +99,13 @@ impl Analyzer {
     }
 }
 
-/// The analysis of half of the conversations, on a thread of its own.
+/// The analysis of a part of the conversations, on a thread of its own.
 #[derive(Debug)]
-pub struct Half {
+pub struct Share {
     engine: Engine<Told>,
 }
 
-impl Half {
+impl Share {
     /// Takes all frames of a batch. What they tell is added to `told`, which must be empty.
     pub fn batch(&mut self, batch: &Batch<'_>, told: Told) -> Told {
         self.engine.sink = told;
@@ -158,7 +158,7 @@ impl Sink for Told {
         self.events.push_back((frame, Event::Router(packet.without_payload(), time_ns, at)));
     }
 
-    /// The first half's.
+    /// The first part's.
     fn link_frame(&mut self, _: &[u8], _: i64, _: u64) {}
 
     fn message(&mut self, message: &Message<'_>, frame: u64) {
@@ -176,12 +176,12 @@ impl Sink for Told {
 struct Here {
     site: Site,
     ended: Vec<FlowRecord>,
-    /// Of the other half, not heard yet.
+    /// Of the other part, not heard yet.
     told: Told,
 }
 
 impl Here {
-    /// Hears what the other half told of frames before this one.
+    /// Hears what the other part told of frames before this one.
     #[inline(always)]
     fn catch_up(&mut self, frame: u64) {
         while self.told.events.front().is_some_and(|(at, _)| *at < frame) {

@@ -52,7 +52,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Adds what the engine of the other half counted.
+    /// Adds what the engine of the other part counted.
     pub(crate) fn add(&mut self, other: Self) {
         self.frames += other.frames;
         self.bytes += other.bytes;
@@ -72,6 +72,10 @@ const AHEAD: usize = 8;
 /// Packets from one look for conversations that are over to the next.
 const SWEEP_EVERY: u64 = 2;
 
+/// How many conversations of 32 the first part has, and the second: that one reads the input too.
+const FIRST_OF_32: u32 = 21;
+const SECOND_OF_32: usize = 32 - FIRST_OF_32 as usize;
+
 /// What is told while frames are taken, with the number of the frame that brought it about.
 pub(crate) trait Sink {
     /// A packet that opens a TCP connection.
@@ -90,9 +94,9 @@ pub(crate) trait Sink {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     All,
-    /// Half of them, and what belongs to none.
+    /// The larger part of them, and what belongs to none.
     First,
-    /// The other half.
+    /// The others.
     Second,
 }
 
@@ -142,14 +146,18 @@ impl<S: Sink> Engine<S> {
         }
     }
 
-    /// Takes half of the conversations from now on; the engine of the other half comes back.
+    /// Takes a part of the conversations from now on; the engine of the others comes back.
     /// Nothing must have been taken yet.
     pub(crate) fn split<T: Sink>(&mut self, sink: T) -> Engine<T> {
-        self.limits.flows_max /= 2;
-        self.limits.inspected_bytes_max /= 2;
+        let rest = Limits {
+            flows_max: self.limits.flows_max * SECOND_OF_32 / 32,
+            inspected_bytes_max: self.limits.inspected_bytes_max * SECOND_OF_32 / 32,
+        };
+        self.limits.flows_max -= rest.flows_max;
+        self.limits.inspected_bytes_max -= rest.inspected_bytes_max;
         self.table = Table::new(self.limits.flows_max);
         self.part = Part::First;
-        let mut other = Engine::new(self.limits, self.key, sink);
+        let mut other = Engine::new(rest, self.key, sink);
         (other.part, other.hasher) = (Part::Second, self.hasher.clone());
         other
     }
@@ -207,7 +215,7 @@ impl<S: Sink> Engine<S> {
         match self.peeler.peel(linktype, data, meta) {
             Peeled::Packet(packet) => {
                 let (key, side) = Key::of(&packet);
-                if self.part != Part::All && first != key.is_first_half() {
+                if self.part != Part::All && first != key.is_in_first(FIRST_OF_32) {
                     return;
                 }
                 let hash = self.hasher.hash(&key);

@@ -24,6 +24,8 @@ const LOOKS_EAGER: u8 = 16;
 
 /// Applications inside each other.
 pub(crate) const PATH_MAX: usize = 4;
+/// Wrappers that are opened: behind them there is room for one more and what it is refined to.
+const WRAPPERS_MAX: usize = PATH_MAX - 2;
 
 /// What one end has said, kept.
 #[derive(Debug, Default)]
@@ -312,16 +314,15 @@ impl Inspection {
         let (app, wrapped) = detect::wrap::open(app, &talk);
         if let Some((inner, sure)) = detect::wrap::refine(app, &talk) {
             self.sure &= sure;
-            let _ = self.path.try_push(app);
-            let _ = self.path.try_push(inner);
+            self.path.extend([app, inner]);
             return Outcome::Found { app: inner, swapped };
         }
+        if wrapped == Wrapped::More && !last {
+            return Outcome::Open; // what it carries is looked for when it is complete
+        }
+        self.path.push(app);
         match wrapped {
-            // what it carries is looked for when it is complete
-            Wrapped::More if !last => Outcome::Open,
-            _ if self.path.try_push(app).is_err() => Outcome::Found { app, swapped },
-            Wrapped::No | Wrapped::More => self.told(app, swapped, roles, last),
-            Wrapped::Strip(opener, answerer) => {
+            Wrapped::Strip(opener, answerer) if self.path.len() <= WRAPPERS_MAX => {
                 self.heard[effective.opener.index()].strip(opener);
                 self.heard[effective.opener.other().index()].strip(answerer);
                 self.refused = Default::default();
@@ -332,6 +333,7 @@ impl Inspection {
                 }
                 self.look(roles, last)
             }
+            _ => self.told(app, swapped, roles, last),
         }
     }
 

@@ -27,7 +27,7 @@ mod talk;
 mod tls;
 mod tools;
 
-pub use analyzer::{Analyzer, Half, Told};
+pub use analyzer::{Analyzer, Share, Told};
 pub use app::App;
 pub use engine::{Counts, Limits};
 pub use facts::{

@@ -304,13 +304,13 @@ fn binary(target: &str) -> Result<PathBuf> {
         let Some(folder) = folder else { continue };
         let Ok(triples) = fs::read_dir(folder) else { continue };
         for triple in triples.flatten() {
-            let program = triple.path().join("coverage");
-            for program in [program.join("release").join(target), triple.path().join(target)] {
-                if let Ok(made) = fs::metadata(&program).and_then(|meta| meta.modified())
-                    && newest.as_ref().is_none_or(|(when, _)| *when < made)
-                {
-                    newest = Some((made, program));
-                }
+            // the triple is there twice
+            let program = triple.path().join("coverage").join(triple.file_name());
+            let program = program.join("release").join(target);
+            if let Ok(made) = fs::metadata(&program).and_then(|meta| meta.modified())
+                && newest.as_ref().is_none_or(|(when, _)| *when < made)
+            {
+                newest = Some((made, program));
             }
         }
     }

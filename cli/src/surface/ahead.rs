@@ -1,10 +1,10 @@
-//! Reading on a thread of its own, which takes half of the conversations too; on the same one where
-//! there is only one processor.
+//! Reading on a thread of its own, which takes a third of the conversations too; on the same one
+//! where there is only one processor.
 
 use std::sync::mpsc::{channel, sync_channel};
 
 use capture::{Batch, Block, Error, Reader};
-use surface::{Analyzer, Counts, FlowRecord, Half, Told};
+use surface::{Analyzer, Counts, FlowRecord, Share, Told};
 
 use crate::inspect::select::Selector;
 
@@ -30,7 +30,7 @@ impl Ahead for () {
     fn finish(self) {}
 }
 
-impl Ahead for Half {
+impl Ahead for Share {
     type Told = Told;
     type Rest = (Told, Counts);
 
@@ -85,8 +85,8 @@ pub(super) fn analyze(
             if alone() { here(reader, one)? } else { run(reader, (), |b, (), at| one(b, at))?.0 };
         (failed, Told::default(), Counts::default())
     } else {
-        let half = analyzer.split();
-        let (failed, (told, counts)) = run(reader, half, |batch, told, at| {
+        let share = analyzer.split();
+        let (failed, (told, counts)) = run(reader, share, |batch, told, at| {
             *told = analyzer.batch_with(batch, std::mem::take(told));
             give(analyzer, at)
         })?;

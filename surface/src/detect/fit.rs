@@ -159,7 +159,9 @@ mod tests {
                         answerer_first: false,
                         last: true,
                     };
-                    if let Outcome::Sure(app) | Outcome::Likely(app) = run(&tests.concat(), &mut 0, &talk) {
+                    if let Outcome::Sure(app) | Outcome::Likely(app) =
+                        run(&tests.concat(), &mut 0, &talk)
+                    {
                         let begin =
                             |bytes: &[u8]| format!("{:02x?}", &bytes[..bytes.len().min(24)]);
                         found.push(format!("{app}: {} {}", begin(&asks), begin(tells)));

@@ -423,6 +423,10 @@ mod tests {
             (Opener, inner),
         ];
         assert_eq!(tcp_path(3128, said), [App::HttpConnect, App::Http]);
+        // through so many that there is no room for what comes behind them
+        let mut said = said[..2].repeat(4);
+        said.push((Opener, inner));
+        assert_eq!(tcp_path(3128, &said), [App::HttpConnect; 3]);
         let refused: &[(_, &[u8])] =
             &[(Opener, b"CONNECT a:80 HTTP/1.1\r\n\r\n"), (Answerer, b"HTTP/1.1 403 No\r\n\r\n")];
         assert_eq!(tcp_path(3128, refused), [App::Http]);

@@ -58,15 +58,15 @@ impl Key {
         Self { addresses: [low.0, high.0], ports: [low.1, high.1], proto }
     }
 
-    /// In which of two halves it is, the same in every run: by ports and the last bytes of the
-    /// addresses, which differ where there is much traffic.
+    /// In which of two parts it is, the same in every run: by ports and the last bytes of the
+    /// addresses, which differ where there is much traffic. The first has so many of 32.
     #[inline(always)]
-    pub(crate) const fn is_first_half(&self) -> bool {
+    pub(crate) const fn is_in_first(&self, of_32: u32) -> bool {
         let [a, b] = &self.addresses;
         let ports = (self.ports[0] as u32) << 16 | self.ports[1] as u32;
         let addresses = (a.halves()[1] as u32) << 16 | b.halves()[1] as u32 & 0xffff;
         let mixed = (ports ^ addresses.rotate_left(7)).wrapping_mul(0x9e37_79b1);
-        mixed >> 31 == 0
+        mixed >> 27 < of_32
     }
 
     /// Address and port of an end.

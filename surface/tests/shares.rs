@@ -48,15 +48,15 @@ fn by_one(file: &Path, limits: Limits) -> Option<Whole> {
 fn by_two(file: &Path, limits: Limits) -> Option<Whole> {
     let mut reader = Reader::open(file).ok()?;
     let mut analyzer = analyzer(limits);
-    let mut half = analyzer.split();
+    let mut share = analyzer.split();
     let mut told = Told::default();
     let mut flows = Vec::new();
     while let Ok(Some(batch)) = reader.next_batch() {
-        told = half.batch(&batch, told);
+        told = share.batch(&batch, told);
         told = analyzer.batch_with(&batch, told);
         flows.extend(analyzer.ended());
     }
-    let (told, counts) = half.finish();
+    let (told, counts) = share.finish();
     analyzer.finish_with(told, counts, |flow| flows.push(flow));
     Some(whole(&analyzer, flows))
 }
@@ -91,7 +91,7 @@ fn in_order(file: &Path) -> bool {
 }
 
 #[test]
-fn two_halves_tell_what_one_analysis_tells() {
+fn two_shares_tell_what_one_analysis_tells() {
     let mut conversations = 0;
     for file in captures() {
         let limits = Limits::default();
@@ -118,7 +118,7 @@ fn two_halves_tell_what_one_analysis_tells() {
 }
 
 #[test]
-fn two_halves_keep_within_the_limits_and_lose_nothing() {
+fn two_shares_keep_within_the_limits_and_lose_nothing() {
     let limits = Limits { flows_max: 8, inspected_bytes_max: 4096 };
     for file in captures() {
         let Some(two) = by_two(&file, limits) else { continue };
