@@ -1,8 +1,8 @@
 //! Guessing of passwords, and whether one was found.
 //!
-//! Only log-ons count whose outcome shows in the sizes of what was said inside TLS. That is
-//! inferred, so that a finding which rests on it alone is likely, not proven. A desktop that was in
-//! use after the guessing is proven: a server that asks first sends no screen to a stranger.
+//! Only log-ons count whose outcome shows in the sizes of what was said inside TLS; every text says
+//! that it is inferred from these. Tries that are alike to the byte, so many in so short a time, are
+//! a program's whatever became of each: that is taken for proven.
 //! Thresholds:
 //! ten refusals in ten minutes are no person; patient programs make nine in a quarter of an hour
 //! time and again, or fifty a day; a swarm shares the work (Sophos "RDP Exposed", 2019).
@@ -211,7 +211,7 @@ impl Guesses {
             .flat_map(|(&other, source)| source.accepted.iter().map(move |logon| (other, logon)))
             .filter(|(_, logon)| after(logon))
             .min_by_key(|&(other, logon)| (other != ip, !logon.used, logon.ns))?;
-        let certain = logon.used && from == ip && !guesser.may_be_own(ip);
+        let certain = from == ip && !guesser.may_be_own(ip);
         let sure = if certain { Sure::Proven } else { Sure::Likely };
         let refused = guesser.sorted();
         let first = refused.first()?;
@@ -233,7 +233,11 @@ impl Guesses {
             end(host, port),
             guesser.refused_count,
             logon.frame,
-            if logon.used { ": more was sent than anybody gets before a log-on" } else { "" }
+            if logon.used {
+                ": more was sent than anybody gets before a log-on"
+            } else {
+                ", inferred in the same way"
+            }
         );
         Some(finding)
     }
@@ -265,8 +269,8 @@ impl Guesses {
                 let (first, _) = day.first()?;
                 let mut finding = Finding::new(
                     &rules::SWARM,
-                    Severity::Medium,
-                    Sure::Likely,
+                    Severity::High,
+                    Sure::Proven,
                     first.frame,
                     first.ns,
                 );
@@ -290,11 +294,12 @@ impl Guesses {
 }
 
 fn guessing(ip: IpAddr, source: &Source, guess: &Guess) -> Finding {
+    let severity = if source.may_be_own(ip) { Severity::Medium } else { Severity::High };
+    let sure = if source.is_alike() { Sure::Proven } else { Sure::Likely };
     let refused = source.sorted();
     let first = refused.first().copied();
     let first = first.unwrap_or(Logon { ns: 0, frame: 0, bytes: [0; 2], used: false });
-    let mut finding =
-        Finding::new(guess.rule, Severity::Medium, Sure::Likely, first.frame, first.ns);
+    let mut finding = Finding::new(guess.rule, severity, sure, first.frame, first.ns);
     for logon in refused.iter().skip(1) {
         finding.again(logon.frame, logon.ns);
     }

@@ -137,7 +137,7 @@ fn exposure_goes_by_the_level() {
 
 #[test]
 fn guessing_takes_ten_in_ten_minutes() {
-    let guessing = [("desktop.guessing", Severity::Medium, Sure::Likely)];
+    let guessing = [("desktop.guessing", Severity::High, Sure::Proven)];
     assert_eq!(told(refused(OUTSIDE, 10, 1, 0)), guessing);
     assert_eq!(told(refused(OUTSIDE, 9, 1, 0)), []);
     assert_eq!(told(refused(OUTSIDE, 30, 3, 0)), [], "a person who never learns");
@@ -161,16 +161,19 @@ fn guessing_takes_ten_in_ten_minutes() {
         findings.find(|finding| finding.rule.id == "desktop.guessing").unwrap().detail
     };
     let inferred = "(inferred from the sizes of what was said inside TLS)";
+    let several = [("desktop.guessing", Severity::Medium, Sure::Likely)];
+    assert_eq!(told(sizes.clone()), several);
     let (one, many) = (detail(refused(OUTSIDE, 10, 1, 0)), detail(sizes));
     assert!(one.contains("alike") && one.ends_with(inferred), "{one}");
     assert!(!many.contains("alike") && many.ends_with(inferred), "{many}");
     // a stored password inside that is out of date
-    assert_eq!(told(refused("192.168.1.50", 10, 1, 0)), guessing);
+    let own = [("desktop.guessing", Severity::Medium, Sure::Proven)];
+    assert_eq!(told(refused("192.168.1.50", 10, 1, 0)), own);
 }
 
 #[test]
 fn slow_guessing_and_swarms() {
-    let slow = [("desktop.guessing-slowly", Severity::Medium, Sure::Likely)];
+    let slow = [("desktop.guessing-slowly", Severity::High, Sure::Proven)];
     // nine at the pace of one in less than two minutes, three times
     let windows = |n: i64| -> Vec<FlowRecord> {
         (0..n)
@@ -190,7 +193,7 @@ fn slow_guessing_and_swarms() {
     let swarm = |n: i64, apart: i64| -> Vec<FlowRecord> {
         (0..n).flat_map(|n| refused(&format!("198.51.{n}.7"), 1, 0, n * apart)).collect()
     };
-    assert_eq!(told(swarm(20, 60)), [("desktop.guessing-swarm", Severity::Medium, Sure::Likely)]);
+    assert_eq!(told(swarm(20, 60)), [("desktop.guessing-swarm", Severity::High, Sure::Proven)]);
     assert_eq!(told(swarm(19, 60)), []);
     assert_eq!(told(swarm(40, 120)), [], "never twenty in a day");
 }
@@ -203,13 +206,12 @@ fn guessing_then_in() {
         flows.push(extra);
         told(flows)
     };
-    let guessing = ("desktop.guessing", Severity::Medium, Sure::Likely);
+    let guessing = ("desktop.guessing", Severity::High, Sure::Proven);
     let guessed = ("desktop.guessed", Severity::Critical, Sure::Proven);
     assert_eq!(all(accepted(OUTSIDE, 30)), [guessed, guessing]);
-    // accepted, as far as sizes tell; and what follows, if it does
+    // accepted, as far as sizes tell; what follows is shown rather, if it was seen
     let only = |minute| rdp(OUTSIDE, minute, selected(2, RdpOutcome::Succeeded));
-    let likely = ("desktop.guessed", Severity::Medium, Sure::Likely);
-    assert_eq!(all(only(30)), [likely, guessing]);
+    assert_eq!(all(only(30)), [guessed, guessing]);
     let mut flows = refused(OUTSIDE, 12, 0, 0);
     flows.extend([only(20), accepted(OUTSIDE, 40)]);
     let finding = findings(flows).into_iter().find(|f| f.rule.id == "desktop.guessed").unwrap();
@@ -217,7 +219,7 @@ fn guessing_then_in() {
     assert!(finding.detail.contains("was used from 203.0.113.7 (frame 140"), "{}", finding.detail);
     // a neighbour of the guesser may be another
     let near = ("desktop.guessed", Severity::Medium, Sure::Likely);
-    assert_eq!(all(accepted("203.0.113.99", 30)), [near, guessing]);
+    assert_eq!(all(accepted("203.0.113.99", 30)), [guessing, near]);
     // near misses: elsewhere, before, two days later, no log-on before the screen
     assert_eq!(all(accepted("198.51.100.1", 30)), [guessing]);
     assert_eq!(all(accepted(OUTSIDE, -30)), [guessing]);

@@ -51,7 +51,7 @@ pub(super) static DESKTOP: Part = Part {
     play: play_desktop,
     plants: &[
         plant("exposure.rdp", "high", "192.168.1.20"),
-        plant("desktop.guessing", "medium", "192.168.1.20"),
+        plant("desktop.guessing", "high", "192.168.1.20"),
         plant("desktop.guessed", "critical", "192.168.1.20"),
     ],
     speaks: &[spoken("rdp", "192.168.1.20", 3389), spoken("rdp", OUTER, 2299)],
