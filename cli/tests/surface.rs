@@ -385,12 +385,14 @@ fn the_practice_s_day_has_all_that_was_spoken() {
             "no {app} on {host}:{port}"
         );
     }
-    // what the scanner stores by FTP goes by ports agreed on the way
-    let unknown: Vec<_> = flows.iter().filter(|flow| flow["app"] == "unknown").collect();
-    let scanner = ["192.168.1.13", "192.168.1.30"];
-    assert_eq!(unknown.len(), 3, "{unknown:?}");
-    for end in unknown.iter().flat_map(|flow| [&flow["src"], &flow["dst"]]) {
-        assert!(scanner.contains(&end.as_str().unwrap()), "{unknown:?}");
+    assert!(flows.iter().all(|flow| flow["app"] != "unknown"));
+    // what the scanner stores by FTP goes by ports agreed on the way, from either end
+    let files: Vec<_> = flows.iter().filter(|flow| flow["app"] == "ftp-data").collect();
+    let from = |host: &str| files.iter().filter(|flow| flow["src"] == host).count();
+    assert_eq!((files.len(), from("192.168.1.30"), from("192.168.1.13")), (3, 2, 1), "{files:?}");
+    for flow in files {
+        let bytes = |end: &str| flow[end]["bytes"].as_u64().unwrap();
+        assert_eq!(bytes("sent") + bytes("received"), 20_009, "{flow}");
     }
     // each copy by its name, with what it carried
     let copied: BTreeSet<_> = of(&objects, "framewalk.key-service/1")

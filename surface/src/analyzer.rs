@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use capture::Batch;
 
+use crate::App;
 use crate::engine::{Counts, Engine, Limits, Sink};
 use crate::facts::NameKey;
 use crate::peel::Packet;
@@ -217,6 +218,10 @@ impl Here {
 
     fn over(&mut self, mut record: FlowRecord) {
         record.server_name = self.site.server_name(&record);
+        if self.site.carries_file(&record) {
+            (record.app, record.app_sure) = (App::FtpData, true);
+            record.path = std::iter::once(App::FtpData).collect();
+        }
         self.site.flow(&record);
         self.ended.push(record);
     }

@@ -326,6 +326,10 @@ impl<S: Sink> Engine<S> {
             if one.packet.proto == proto::UDP && listens(flow.app) {
                 let message = message(flow, one.side, one.packet.payload, Some(one));
                 self.sink.message(&message, one.number);
+            } else if flow.app == App::Ftp && !one.packet.payload.is_empty() {
+                // where a file goes is agreed on behind the log-on
+                let message = message(flow, one.side, one.packet.payload, Some(one));
+                self.sink.message(&message, one.number);
             } else if one.packet.proto == proto::ICMPV6 && one.packet.icmp == Some((134, 0)) {
                 self.sink.router(&one.packet, one.time_ns, one.number);
             }

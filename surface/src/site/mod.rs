@@ -18,6 +18,7 @@ mod rules_lan;
 mod rules_tools;
 mod service;
 mod tools;
+mod transfer;
 
 use std::net::IpAddr;
 
@@ -51,6 +52,7 @@ pub struct Site {
     hosts: hosts::Hosts,
     resolved: resolved::Resolved,
     tools: tools::Tools,
+    transfers: transfer::Transfers,
     /// For the keyed hashes of cards.
     key: NameKey,
     /// Nanoseconds since 1970 of the first frame of a conversation, and of the last.
@@ -97,6 +99,7 @@ impl Site {
         self.hosts.message(message);
         self.resolved.message(message);
         self.tools.message(message);
+        self.transfers.message(message);
     }
 
     /// A conversation is over.
@@ -139,6 +142,11 @@ impl Site {
     /// The name that the opener of a conversation had asked a name server for.
     pub(crate) fn server_name(&self, flow: &FlowRecord) -> Option<Box<str>> {
         self.resolved.name(flow.src, flow.dst, flow.first_ns).map(Into::into)
+    }
+
+    /// Whether a conversation carries a file of an FTP log-on.
+    pub(crate) fn carries_file(&self, flow: &FlowRecord) -> bool {
+        flow.proto == crate::peel::proto::TCP && self.transfers.carries(flow)
     }
 
     /// The hosts that others depend on, by what they are for.
