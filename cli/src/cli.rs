@@ -3,6 +3,8 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 #[cfg(target_os = "linux")]
+use crate::backup;
+#[cfg(target_os = "linux")]
 use crate::capture;
 use crate::exit::Exit;
 #[cfg(target_os = "linux")]
@@ -29,7 +31,8 @@ use crate::{bench, extcap, inspect, surface, walk};
         framewalk inspect FILE --json | jq .             one JSON object per frame\n  \
         framewalk capture -i mirror0 -w FILE --headers   a mirror port, without the contents\n  \
         framewalk replay FILE -i veth0                   out again, on time\n  \
-        framewalk surface FILE                           who talks to whom, and by what\n\n\
+        framewalk surface FILE                           who talks to whom, and by what\n  \
+        framewalk backup init DIR                        generations of files and disk images\n\n\
         Exit codes: 0 done; 1 a question was asked and the answer is no; 2 the input or the\n\
         request failed (what could be done is printed); 3 a fault of framewalk itself.\n\
         Data goes to standard output, talk to standard error."
@@ -81,6 +84,10 @@ pub enum Command {
     /// Conversations of a capture or a mirror port, and their applications
     #[command(long_about = long_about_of::<surface::Args>())]
     Surface(surface::Args),
+    /// Back up files, databases and disk images; prove it by restoring
+    #[cfg(target_os = "linux")]
+    #[command(long_about = long_about_of::<backup::Args>())]
+    Backup(backup::Args),
     /// Check an isolation receipt that walk wrote
     Receipt(walk::receipt::Args),
     /// Live interfaces and the path's stages as sources of Wireshark
@@ -111,6 +118,8 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
         #[cfg(target_os = "linux")]
         Command::Replay(args) => replay::run(args, &cli.globals),
         Command::Surface(args) => surface::run(args, &cli.globals),
+        #[cfg(target_os = "linux")]
+        Command::Backup(args) => backup::run(args, &cli.globals),
         Command::Receipt(args) => walk::receipt::run(args, &cli.globals),
         Command::Extcap(args) => extcap::run(args, &cli.globals),
         Command::Bench(args) => bench::run(args, &cli.globals),
@@ -148,7 +157,8 @@ mod tests {
 
     #[test]
     fn help_is_something_to_learn_from() {
-        let live: &[&str] = if cfg!(target_os = "linux") { &["capture", "replay"] } else { &[] };
+        let live: &[&str] =
+            if cfg!(target_os = "linux") { &["capture", "replay", "backup"] } else { &[] };
         for name in ["inspect", "walk", "bench"].iter().chain(live) {
             let mut command = super::command();
             let help = command.find_subcommand_mut(name).unwrap().render_long_help().to_string();

@@ -4,6 +4,8 @@
 //! The only place with an argument parser, colours, progress bars and exit codes.
 #![deny(missing_docs)]
 
+#[cfg(target_os = "linux")]
+pub mod backup;
 pub mod bench;
 #[cfg(target_os = "linux")]
 pub mod capture;

@@ -17,6 +17,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("guest", &["skb"]),
     ("pipeline", &["skb", "nic", "driver", "vswitch", "guest"]),
     ("replay", &["skb", "capture", "nic"]),
+    ("replicate", &[]),
     ("surface", &["skb", "capture"]),
     ("testkit", &["skb", "capture", "vswitch"]),
     ("benches", &["*"]),

@@ -1,0 +1,170 @@
+//! `backup push`.
+
+use std::path::PathBuf;
+
+use replicate::catalog::{File, FileKind, Judged};
+use replicate::push::{Done, Options, Report, push};
+use replicate::{Consistency, Repository, hex};
+use serde_json::json;
+
+use super::{Where, keys};
+use crate::cli::Globals;
+use crate::exit::Exit;
+use crate::term::{bytes, counted, safe};
+use crate::walk::talk;
+
+/// Lines of files are printed up to so many without being asked for.
+const FEW: usize = 20;
+
+/// Add a generation
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub place: Where,
+    /// Files, directories, disks
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Below this path, do not read a file whose size, times and inode are as before. Never
+    /// used for files that are open, databases, network file systems [repeatable]
+    #[arg(long, value_name = "PATH")]
+    pub trust_stat: Vec<PathBuf>,
+    /// Hash trusted files whole after so many days anyway
+    #[arg(long, value_name = "DAYS", default_value_t = 7)]
+    pub full_hash_days: u32,
+    /// The paths lie on a snapshot, which nothing writes to: the generation is crash-consistent
+    #[arg(long)]
+    pub snapshot: bool,
+    /// Where digests are remembered [default: ~/.local/state/framewalk/backup]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Print a line for every file: how it was judged, when last hashed whole
+    #[arg(long)]
+    pub files: bool,
+}
+
+pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
+    let repository = Repository::open(super::directory(&args.place.repo)?)?;
+    let key = keys::read(&args.place, &repository, "source.key")?;
+    let writer = repository.writer(&key)?;
+    let canonical = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
+    let options = Options {
+        paths: args.paths.clone(),
+        state: args.state.clone().map_or_else(keys::state_dir, Ok)?,
+        trust_stat: args.trust_stat.iter().map(canonical).collect(),
+        full_hash_every: i64::from(args.full_hash_days) * 86_400,
+        snapshot: args.snapshot,
+        threads: 0,
+    };
+    let (mut few, mut count) = (Vec::new(), 0_usize);
+    let every = args.files;
+    let as_json = globals.json;
+    let report = push(&repository, &writer, &options, &mut |done| {
+        count += 1;
+        if as_json {
+            if every {
+                line!("{}", file_json(done.file, Some(done.changed)));
+            }
+        } else if every {
+            line!("{}", file_line(done));
+        } else if count <= FEW {
+            few.push(file_line(done));
+        }
+    })?;
+    if !globals.json && !every && count <= FEW {
+        few.iter().for_each(|line| line!("{line}"));
+    }
+    print(&report, globals);
+    for unread in &report.unread {
+        talk(&format!(
+            "not backed up: {}: {}",
+            safe(&unread.path.display().to_string()),
+            unread.why
+        ));
+    }
+    Ok(if report.unread.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+/// How a file was judged, for people.
+pub(super) fn judged(file: &File) -> String {
+    let when = file.hashed.map_or_else(|| "in this generation".to_owned(), super::time);
+    match file.judged {
+        Judged::Hashed => "hashed whole".to_owned(),
+        Judged::TrustedStat => format!("trusted stat, last hashed whole {when}"),
+        Judged::Metadata => "metadata only".to_owned(),
+    }
+}
+
+fn file_line(done: &Done<'_>) -> String {
+    let Done { file, changed } = done;
+    let name = safe(&file.path.display().to_string());
+    if file.cut.is_none() {
+        return format!("{name}: {}", judged(file));
+    }
+    let moved = if file.moved { "; CHANGED WHILE IT WAS READ" } else { "" };
+    let size = bytes(file.size);
+    format!("{name}: {size} ({}), {}, {changed} changed{moved}", file.because, judged(file))
+}
+
+/// `framewalk.backup-file/1`.
+pub(super) fn file_json(file: &File, changed: Option<u64>) -> serde_json::Value {
+    let mut line = json!({
+        "schema": "framewalk.backup-file/1", "path": file.path.to_string_lossy(),
+        "kind": file.kind, "size": file.size, "judged": file.judged, "because": file.because,
+        "hashed": file.hashed, "moved": file.moved, "mode": format!("{:04o}", file.mode),
+    });
+    if let Some(changed) = changed {
+        line["changed"] = json!(changed);
+    }
+    if file.kind == FileKind::Symlink {
+        line["target"] = json!(file.target.as_ref().map(|target| target.to_string_lossy()));
+    }
+    line
+}
+
+/// `crash-consistent` or `not consistent`.
+pub(super) fn consistency(consistency: Consistency) -> &'static str {
+    match consistency {
+        Consistency::Crash => "crash-consistent",
+        Consistency::Not => "not consistent",
+    }
+}
+
+fn print(report: &Report, globals: &Globals) {
+    let manifest = &report.manifest;
+    let seconds = report.took.as_secs_f64();
+    if globals.json {
+        let stages: serde_json::Map<_, _> =
+            report.stages.iter().map(|(stage, s)| ((*stage).to_owned(), json!(s))).collect();
+        line!(
+            "{}",
+            json!({
+                "schema": "framewalk.push/1", "generation": manifest.number,
+                "id": manifest.id, "set": hex(&manifest.set), "files": manifest.files,
+                "bytes": manifest.bytes, "read": manifest.read, "sent": report.sent,
+                "seconds": seconds, "limited_by": report.limited_by, "stages": stages,
+                "consistency": manifest.consistency, "because": manifest.because,
+                "base": manifest.is_base(), "base_cost": manifest.base_cost,
+                "resumed": report.resumed, "anew": report.anew,
+                "unread": report.unread.iter()
+                    .map(|u| json!({"path": u.path.to_string_lossy(), "why": u.why}))
+                    .collect::<Vec<_>>(),
+            })
+        );
+        return;
+    }
+    if let Some(why) = &report.anew {
+        line!("all was sent anew: {why}");
+    }
+    if report.resumed > 0 {
+        line!("an interrupted push had stored {} already", bytes(report.resumed));
+    }
+    line!(
+        "generation {}: {}, {} read, {} sent in {seconds:.2} s, limited by {}",
+        manifest.number,
+        counted(manifest.files, "file"),
+        bytes(manifest.read),
+        bytes(report.sent),
+        report.limited_by
+    );
+    line!("{}: {}", consistency(manifest.consistency), manifest.because);
+}

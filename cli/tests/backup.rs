@@ -1,0 +1,262 @@
+//! `framewalk backup` as its user runs it: killed at any moment, resumed, pruned, by its exit codes.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used)] // helpers of tests, outside of #[test]
+
+use std::fs;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const PAGE: usize = 16 << 10;
+
+/// A place with a home of its own, and a repository with small segments.
+struct Place {
+    dir: PathBuf,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+impl Place {
+    fn new(name: &str, segment_kib: u32) -> Self {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("backup-{name}"));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(dir.join("home")).unwrap();
+        let place = Self { dir };
+        let kib = segment_kib.to_string();
+        let made = place.run(&["init", "repo", "--segment-kib", &kib, "--base-every", "4"]);
+        assert!(made.status.success(), "{made:?}");
+        place
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_framewalk"));
+        command.arg("backup").args(args).current_dir(&self.dir);
+        command.env("HOME", self.dir.join("home"));
+        command.env_remove("XDG_CONFIG_HOME").env_remove("XDG_STATE_HOME");
+        command.stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// The last JSON object that a command prints, and its exit code.
+    fn json(&self, args: &[&str]) -> (Value, i32) {
+        let done = self.run(&[args, &["--json"]].concat());
+        let text = String::from_utf8(done.stdout.clone()).unwrap();
+        let last = text.lines().last().unwrap_or("null");
+        let value = serde_json::from_str(last).unwrap_or_else(|e| panic!("{e}: {done:?}"));
+        (value, done.status.code().unwrap())
+    }
+
+    fn push(&self) -> Value {
+        let (value, code) = self.json(&["push", "--repo", "repo", "disk.img"]);
+        assert_eq!(code, 0, "{value}");
+        assert_eq!(value["schema"], "framewalk.push/1");
+        value
+    }
+
+    /// Starts a command and kills it after so long. Whether it had ended by itself.
+    fn kill(&self, args: &[&str], after: Duration) -> bool {
+        let mut child =
+            self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(after);
+        let ended = child.try_wait().unwrap().is_some();
+        let _ = child.kill();
+        child.wait().unwrap();
+        ended
+    }
+
+    /// Every generation verifies, and the newest restores to what the source is.
+    fn good(&self, context: &str) {
+        let (found, code) = self.json(&["verify", "--repo", "repo"]);
+        assert_eq!((code, &found["good"]), (0, &Value::Bool(true)), "{context}: {found}");
+        let newest = found["generations"].as_object().unwrap().keys();
+        let Some(newest) = newest.map(|n| n.parse::<u32>().unwrap()).max() else { return };
+        let _ = fs::remove_dir_all(self.dir.join("out"));
+        let args = ["restore", "--repo", "repo", &newest.to_string(), "--to", "out"];
+        let (restored, code) = self.json(&args);
+        assert_eq!(code, 0, "{context}: {restored}");
+    }
+
+    fn image(&self) -> PathBuf {
+        self.dir.join("disk.img")
+    }
+}
+
+/// Bytes that nothing can compress, another for every seed.
+fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    (0..len.div_ceil(8)).flat_map(|_| next().to_le_bytes()).take(len).collect()
+}
+
+/// Moments to kill at: `FRAMEWALK_KILLS` for a long run.
+fn kills() -> u64 {
+    std::env::var("FRAMEWALK_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(12)
+}
+
+#[test]
+fn a_push_killed_at_any_moment_leaves_no_broken_generation() {
+    let place = Place::new("kill", 256);
+    fs::write(place.image(), noise(1, 400 * PAGE)).unwrap();
+    let begin = Instant::now();
+    place.push();
+    let whole = begin.elapsed();
+    let file = fs::OpenOptions::new().write(true).open(place.image()).unwrap();
+    for round in 0..kills() {
+        for page in 0..300 {
+            let at = (round * 7 + page) % 400 * PAGE as u64;
+            file.write_all_at(&noise(1000 + round * 1000 + page, PAGE), at).unwrap();
+        }
+        let after = whole.mul_f64((round * 37 % 100) as f64 / 80.0);
+        place.kill(&["push", "--repo", "repo", "disk.img"], after);
+        place.good(&format!("killed after {after:?}"));
+        let report = place.push();
+        assert_eq!(report["anew"], Value::Null, "{report}");
+        place.good("pushed again");
+        let restored = fs::read(place.dir.join("out/disk.img")).unwrap();
+        assert!(restored == fs::read(place.image()).unwrap(), "round {round}");
+    }
+}
+
+#[test]
+fn a_resumed_push_sends_little_again() {
+    let place = Place::new("resume", 256);
+    let image = noise(2, 4000 * PAGE); // 65 MB: a segment is half a per cent
+    fs::write(place.image(), &image).unwrap();
+    let segments = || {
+        let found = walk(&place.dir.join("repo/segments"));
+        found.iter().map(|path| path.metadata().unwrap().len()).sum::<u64>()
+    };
+    let mut child = place.command(&["push", "--repo", "repo", "disk.img"]);
+    let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while segments() < image.len() as u64 / 2 && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    let ended = child.wait().unwrap().success();
+    let stored = segments();
+    let report = place.push();
+    let sent = report["sent"].as_u64().unwrap();
+    let needed = image.len() as u64 + image.len() as u64 / 100;
+    if !ended {
+        assert!(report["resumed"].as_u64().unwrap() > 0, "{report}");
+        let again = (stored + sent).saturating_sub(needed);
+        assert!(again * 20 < image.len() as u64, "{again} bytes again: {stored} + {sent}");
+    }
+    place.good("resumed");
+    assert!(fs::read(place.dir.join("out/disk.img")).unwrap() == image);
+}
+
+fn walk(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(walk(&path));
+        } else if !path.to_string_lossy().contains('#') {
+            found.push(path); // not what is still being put
+        }
+    }
+    found
+}
+
+#[test]
+fn a_prune_killed_at_any_moment_loses_nothing() {
+    let place = Place::new("prune", 128);
+    fs::write(place.image(), noise(3, 200 * PAGE)).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(place.image()).unwrap();
+    let args = ["prune", "--repo", "repo", "--keep-last", "2", "--grace-hours", "0"];
+    place.push();
+    let begin = Instant::now();
+    assert!(place.run(&args).status.success());
+    let whole = begin.elapsed() * 3;
+    for round in 0..kills() {
+        for page in 0..60 {
+            let at = (round * 31 + page * 3) % 200 * PAGE as u64;
+            file.write_all_at(&noise(5000 + round * 1000 + page, PAGE), at).unwrap();
+        }
+        place.push();
+        let after = whole.mul_f64((round * 41 % 100) as f64 / 100.0);
+        place.kill(&args, after);
+        place.good(&format!("prune killed after {after:?}"));
+        let restored = fs::read(place.dir.join("out/disk.img")).unwrap();
+        assert!(restored == fs::read(place.image()).unwrap(), "round {round}");
+    }
+    let (done, code) = place.json(&args);
+    assert_eq!((code, done["kept"].as_array().unwrap().len()), (0, 2), "{done}");
+    place.good("pruned");
+    let stored: u64 =
+        walk(&place.dir.join("repo")).iter().map(|p| p.metadata().unwrap().len()).sum();
+    let live = done["live"].as_u64().unwrap();
+    assert!(stored * 2 < live * 3, "{stored} stored for {live} live");
+}
+
+#[test]
+fn exit_codes_and_damage_by_name() {
+    let place = Place::new("exit", 256);
+    fs::write(place.image(), noise(4, 40 * PAGE)).unwrap();
+    place.push();
+    place.good("whole");
+    let object = walk(&place.dir.join("repo/segments")).remove(0);
+    let mut bytes = fs::read(&object).unwrap();
+    bytes[5000] ^= 1;
+    fs::set_permissions(&object, PermissionsExt::from_mode(0o600)).unwrap();
+    fs::write(&object, bytes).unwrap();
+    let done = place.run(&["verify", "--repo", "repo"]);
+    assert_eq!(done.status.code(), Some(1));
+    let text = String::from_utf8(done.stdout).unwrap();
+    let name = object.file_name().unwrap().to_str().unwrap();
+    assert!(text.contains(name) && text.contains("NOT GOOD"), "{text}");
+    let done = place.run(&["restore", "--repo", "repo", "latest", "--to", "bad"]);
+    assert_eq!(done.status.code(), Some(2));
+    assert!(String::from_utf8(done.stderr).unwrap().contains(name));
+    for args in [
+        &["push", "--repo", "nowhere", "disk.img"][..],
+        &["push", "--repo", "repo", "missing"],
+        &["init", "repo"],
+        &["restore", "--repo", "repo", "9", "--to", "x"],
+        &["prune", "--repo", "repo"],
+        &["init", "s3://bucket/prefix"],
+    ] {
+        assert_eq!(place.run(args).status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn the_recovery_sheet_restores_and_keys_are_private() {
+    let place = Place::new("sheet", 256);
+    fs::write(place.image(), noise(5, 3 * PAGE)).unwrap();
+    place.push();
+    let keys = fs::read_dir(place.dir.join("home/.config/framewalk/backup")).unwrap();
+    let keys = keys.map(|entry| entry.unwrap().path()).next().unwrap();
+    for name in ["source.key", "restore.key", "prune.key", "recovery.txt"] {
+        let mode = keys.join(name).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    fs::copy(keys.join("recovery.txt"), place.dir.join("typed")).unwrap();
+    fs::remove_file(keys.join("restore.key")).unwrap();
+    let restore = ["restore", "--repo", "repo", "--to", "out"];
+    assert_eq!(place.run(&restore).status.code(), Some(2), "without a key");
+    let source = keys.join("source.key");
+    let with = |key: &str| place.run(&[&restore[..], &["--key", key]].concat()).status.code();
+    assert_eq!(with(source.to_str().unwrap()), Some(2), "the source's key reads nothing");
+    assert_eq!(with("typed"), Some(0));
+    assert!(fs::read(place.dir.join("out/disk.img")).unwrap() == fs::read(place.image()).unwrap());
+}

@@ -1,0 +1,37 @@
+//! Backup streams: changed pages found and sent, generations, an encrypted repository of
+//! write-once objects (docs/formats/repository.md).
+//!
+//! ```text
+//! push:    walk ─▶ read, hash, compare ─▶ compress, encrypt ─▶ segments ─▶ map parts ─▶ manifest
+//! restore: manifest ─▶ map parts, merged ─▶ slots ─▶ decrypt, unpack, check id ─▶ file
+//! ```
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+pub mod catalog;
+mod crypt;
+mod error;
+mod generation;
+mod hash;
+pub mod keys;
+mod layers;
+mod part;
+mod prune;
+pub mod push;
+mod read;
+mod relocation;
+mod repository;
+mod restore;
+mod segment;
+mod source;
+mod store;
+mod verify;
+
+pub use error::{Damage, Error};
+pub use generation::{Consistency, Manifest};
+pub use hash::{Hash, hex};
+pub use prune::{Pruned, Retention, prune};
+pub use read::files;
+pub use repository::{InitOptions, NewKeys, PAGE, Reader, Repository, Writer};
+pub use restore::{Restored, restore};
+pub use verify::{Verified, verify};

@@ -1,0 +1,430 @@
+//! The beginning of the pipeline: the walk, and batches of what it finds.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crossbeam::channel::Sender;
+
+use super::lister::{by_id, cuts};
+use super::sink::Start;
+use super::state::{Known, Left, Line, Old};
+use super::work::{BATCH, Batch, Job, What, read_full};
+use super::{Message, Options, ToSink, ToWorkers, Unread};
+use crate::catalog::{self, Cut, FileKind, Judged};
+use crate::error::{At, Error};
+use crate::part::{FileId, Kind};
+use crate::repository::{PAGE, Writer};
+use crate::source::{self, Found, Walk};
+
+/// Records of the state read at once.
+const RECORDS: u64 = 4096;
+
+/// What the walk came to.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    pub(super) files: u64,
+    pub(super) bytes: u64,
+    pub(super) moved: u64,
+    pub(super) read_only: bool,
+    pub(super) unread: Vec<Unread>,
+}
+
+/// What processes hold open, looked up when it is first asked for.
+enum Seen {
+    NotYet,
+    Unknown,
+    Inodes(HashSet<(u64, u64)>),
+}
+
+/// The coordinator.
+pub(super) struct Feed<'a> {
+    writer: &'a Writer,
+    options: &'a Options,
+    old: Old,
+    left: &'a Left,
+    base: u32,
+    to_workers: ToWorkers,
+    to_sink: ToSink,
+    tokens: Sender<()>,
+    seq: u64,
+    totals: Totals,
+    open: Seen,
+    /// When the generation before was pushed.
+    before: i64,
+}
+
+/// The pipeline's end has gone: its own error says why.
+fn stopped<E>(_: E) -> Error {
+    Error::Request("the push was stopped".to_owned())
+}
+
+impl<'a> Feed<'a> {
+    pub(super) fn new(
+        before: i64,
+        writer: &'a Writer,
+        options: &'a Options,
+        old: Old,
+        left: (&'a Left, u32),
+        channels: (ToWorkers, ToSink, Sender<()>),
+    ) -> Self {
+        let (to_workers, to_sink, tokens) = channels;
+        let (left, base) = left;
+        let totals = Totals { read_only: true, ..Totals::default() };
+        Self {
+            writer,
+            options,
+            old,
+            left,
+            base,
+            to_workers,
+            to_sink,
+            tokens,
+            seq: 0,
+            totals,
+            open: Seen::NotYet,
+            before,
+        }
+    }
+
+    /// Walks and feeds everything.
+    pub(super) fn run(mut self, roots: &BTreeMap<PathBuf, PathBuf>) -> Result<Totals, Error> {
+        let except = vec![self.options.state.canonicalize().unwrap_or_default()];
+        for found in Walk::new(roots, except) {
+            let fed = found.and_then(|found| self.file(&found));
+            match fed {
+                Err(Error::Io { operation, path, source }) => {
+                    let why = format!("{operation}: {source}");
+                    self.totals.unread.push(Unread { path, why });
+                }
+                fed => fed?,
+            }
+        }
+        self.gone_until(None)?;
+        Ok(self.totals)
+    }
+
+    fn say(&mut self, message: Message) -> Result<(), Error> {
+        self.tokens.send(()).map_err(stopped)?;
+        self.to_sink.send((self.seq, message)).map_err(stopped)?;
+        self.seq += 1;
+        Ok(())
+    }
+
+    fn job(&mut self, job: Job) -> Result<(), Error> {
+        self.tokens.send(()).map_err(stopped)?;
+        self.to_workers.send((self.seq, job)).map_err(stopped)?;
+        self.seq += 1;
+        Ok(())
+    }
+
+    /// The old line of a path; the ones before it are of files that are gone.
+    fn gone_until(&mut self, path: Option<&std::path::Path>) -> Result<Option<Line>, Error> {
+        let mut gone = Vec::new();
+        let line = self.old.find(path, |line| {
+            gone.extend(line.file.cut.map(|_| line.file.id(&self.writer.id_key)));
+            Ok(())
+        })?;
+        for id in gone {
+            self.say(Message::Gone(id))?;
+        }
+        Ok(line)
+    }
+
+    fn file(&mut self, found: &Found) -> Result<(), Error> {
+        let opened = match found.kind {
+            FileKind::File | FileKind::Disk => Some(source::open(found)?),
+            _ => None,
+        };
+        let line = self.gone_until(Some(&found.path))?;
+        let Some(file) = opened else {
+            if let Some(line) = &line
+                && line.file.cut.is_some()
+            {
+                self.say(Message::Gone(line.file.id(&self.writer.id_key)))?;
+            }
+            self.totals.files += 1;
+            return self.say(Message::End(Box::new(describe(found, 0))));
+        };
+        let meta = file.metadata().at("look at", &found.real)?;
+        let length = source::length(&file, found)?;
+        let head = source::head(&file);
+        let mut about = describe(found, length);
+        let (cut, why) = source::cut(&head, found, length);
+        (about.cut, about.because) = (Some(cut), why);
+        let line = line.filter(|line| line.file.cut == Some(cut));
+        self.totals.read_only &= source::is_read_only(&file);
+        if let Some(line) = &line
+            && self.trusted(found, &file, &head, line, &mut about)
+        {
+            self.keep(&about, line)?;
+        } else {
+            about.judged = Judged::Hashed;
+            match cut {
+                Cut::Pages => self.pages(
+                    &Arc::new(file.try_clone().at("open", &found.real)?),
+                    found,
+                    &about,
+                    line.as_ref(),
+                )?,
+                Cut::Chunks => self.chunks(&file, found, &mut about, line.as_ref())?,
+            }
+        }
+        let after = file.metadata().at("look at", &found.real)?;
+        let times =
+            |m: &fs::Metadata| (m.len(), m.mtime(), m.mtime_nsec(), m.ctime(), m.ctime_nsec());
+        about.moved = found.kind == FileKind::File && times(&meta) != times(&after);
+        self.totals.moved += u64::from(about.moved);
+        self.totals.files += 1;
+        self.totals.bytes += about.size;
+        self.say(Message::End(Box::new(about)))
+    }
+
+    /// Whether size and times may stand for the contents here.
+    fn trusted(
+        &mut self,
+        found: &Found,
+        file: &fs::File,
+        head: &[u8],
+        line: &Line,
+        about: &mut catalog::File,
+    ) -> bool {
+        if !self.options.trust_stat.iter().any(|path| found.real.starts_with(path)) {
+            return false;
+        }
+        let was = &line.file;
+        let stat = |f: &catalog::File| (f.size, f.mtime_ns, f.ctime_ns, f.inode);
+        let hashed = was.hashed.unwrap_or(self.before);
+        let why = if stat(was) != stat(about) {
+            "size or times differ"
+        } else if source::database(head, &found.real).is_some() {
+            "times of a database are not trusted"
+        } else if found.kind == FileKind::Disk {
+            "a disk has no times to trust"
+        } else if source::is_remote(file) {
+            "times on a network file system are not trusted"
+        } else if super::now() - hashed >= self.options.full_hash_every {
+            "due to be hashed whole"
+        } else {
+            if matches!(self.open, Seen::NotYet) {
+                self.open = source::open_inodes().map_or(Seen::Unknown, Seen::Inodes);
+            }
+            match &self.open {
+                Seen::Inodes(open) if open.contains(&(found.meta.dev(), found.meta.ino())) => {
+                    "the file is open"
+                }
+                Seen::Inodes(_) => {
+                    about.judged = Judged::TrustedStat;
+                    about.hashed = Some(hashed);
+                    return true;
+                }
+                _ => "open files of others cannot be seen from here (not root)",
+            }
+        };
+        about.because = format!("{}; {why}", about.because);
+        false
+    }
+
+    fn start(
+        &mut self,
+        about: &catalog::File,
+        total: u64,
+        line: Option<&Line>,
+        chunks: Vec<Known>,
+    ) -> Result<FileId, Error> {
+        let id = about.id(&self.writer.id_key);
+        let kind = if about.cut == Some(Cut::Pages) { Kind::Pages } else { Kind::Chunks };
+        let before = line.map(|line| line.file.size.div_ceil(PAGE as u64));
+        let start = Start { id, kind, total, before, chunks: Arc::new(chunks) };
+        self.say(Message::Start(start))?;
+        Ok(id)
+    }
+
+    /// Takes all of a file as it was in the generation before.
+    fn keep(&mut self, about: &catalog::File, line: &Line) -> Result<(), Error> {
+        let chunks = about.cut == Some(Cut::Chunks);
+        let before =
+            if chunks { self.old.records(line.at, line.count as usize)? } else { Vec::new() };
+        let total = if chunks { u64::MAX } else { about.size.div_ceil(PAGE as u64) };
+        self.start(about, total, Some(line), before)?;
+        let mut records = Records::new(line.at, line.count);
+        loop {
+            let some = records.some(&self.old)?;
+            if some.is_empty() {
+                return Ok(());
+            }
+            let kept =
+                some.iter().filter_map(|e| e.place.map(|place| (e.index, What::Keep(place))));
+            let batch = Batch { pieces: kept.collect(), ..Batch::default() };
+            self.say(Message::Batch(batch))?;
+        }
+    }
+
+    fn pages(
+        &mut self,
+        file: &Arc<fs::File>,
+        found: &Found,
+        about: &catalog::File,
+        line: Option<&Line>,
+    ) -> Result<(), Error> {
+        let length = about.size;
+        let total = length.div_ceil(PAGE as u64);
+        let id = self.start(about, total, line, Vec::new())?;
+        let mut old = line.map_or(Records::new(0, 0), |line| Records::new(line.at, line.count));
+        let mut left = self.left.of(&id, self.base);
+        let path = Arc::new(found.real.clone());
+        // the kernel reads ahead of a scan; where it cannot, nothing is lost
+        let _ = rustix::fs::fadvise(&**file, 0, None, rustix::fs::Advice::Sequential);
+        let mut next = 0;
+        while let Some((data, hole)) = source::next_data(file, next * PAGE as u64, length) {
+            let first = data / PAGE as u64;
+            self.zeroes(&mut old, first)?;
+            let end = hole.div_ceil(PAGE as u64);
+            next = first;
+            while next < end {
+                let stop = (next + BATCH).min(end);
+                let bytes = (stop * PAGE as u64).min(length) - next * PAGE as u64;
+                let job = Job::Pages {
+                    file: Arc::clone(file),
+                    path: Arc::clone(&path),
+                    first: next,
+                    bytes: bytes as usize,
+                    old: old.until(&self.old, stop)?,
+                    left: left.until(self.left, stop)?,
+                };
+                self.job(job)?;
+                next = stop;
+            }
+        }
+        self.zeroes(&mut old, total)
+    }
+
+    /// Pages before `end` that were data and are in a hole now.
+    fn zeroes(&mut self, old: &mut Records, end: u64) -> Result<(), Error> {
+        loop {
+            let some = old.until_some(&self.old, end)?;
+            if some.is_empty() {
+                return Ok(());
+            }
+            let zero = some.iter().map(|entry| (entry.index, What::Zero { had: true }));
+            let batch = Batch { pieces: zero.collect(), ..Batch::default() };
+            self.say(Message::Batch(batch))?;
+        }
+    }
+
+    fn chunks(
+        &mut self,
+        file: &fs::File,
+        found: &Found,
+        about: &mut catalog::File,
+        line: Option<&Line>,
+    ) -> Result<(), Error> {
+        let before = match line {
+            Some(line) => self.old.records(line.at, line.count as usize)?,
+            None => Vec::new(),
+        };
+        let id = about.id(&self.writer.id_key);
+        let noted = self.left.of(&id, self.base).until(self.left, u64::MAX)?;
+        let known = Arc::new(by_id(noted.iter().chain(&before)));
+        self.start(about, u64::MAX, line, before)?;
+        let (mut at, mut first) = (0, 0);
+        let mut carried = Vec::new();
+        loop {
+            let mut bytes = std::mem::take(&mut carried);
+            let have = bytes.len();
+            // one byte more than is left tells that this is the end
+            let rest = (about.size.saturating_sub(at) as usize + 1).min((1 << 20) - have);
+            bytes.resize(have + rest, 0);
+            let got = read_full(file, &mut bytes[have..], at).at("read", &found.real)?;
+            bytes.truncate(have + got);
+            at += got as u64;
+            let last = got < rest;
+            let cuts = cuts(&bytes, last);
+            let end = cuts.last().copied().unwrap_or(0);
+            carried = bytes.split_off(end);
+            if end > 0 {
+                let count = cuts.len() as u64;
+                self.job(Job::Chunks { bytes, first, cuts, known: Arc::clone(&known) })?;
+                first += count;
+            }
+            if last {
+                about.size = at;
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn describe(found: &Found, size: u64) -> catalog::File {
+    let meta = &found.meta;
+    let ns = |s: i64, ns: i64| s.saturating_mul(1_000_000_000).saturating_add(ns);
+    catalog::File {
+        path: found.path.clone(),
+        kind: found.kind,
+        mode: meta.mode() & 0o7777,
+        uid: meta.uid(),
+        gid: meta.gid(),
+        size,
+        mtime_ns: ns(meta.mtime(), meta.mtime_nsec()),
+        ctime_ns: ns(meta.ctime(), meta.ctime_nsec()),
+        inode: meta.ino(),
+        target: found.target.clone(),
+        xattrs: if found.kind == FileKind::Symlink {
+            Vec::new()
+        } else {
+            source::xattrs(&found.real)
+        },
+        cut: None,
+        judged: Judged::Metadata,
+        because: String::new(),
+        hashed: None,
+        moved: false,
+    }
+}
+
+/// Records of one file of the state, in order.
+struct Records {
+    next: u64,
+    end: u64,
+    read: VecDeque<Known>,
+}
+
+impl Records {
+    fn new(at: u64, count: u64) -> Self {
+        Self { next: at, end: at + count, read: VecDeque::new() }
+    }
+
+    fn fill(&mut self, old: &Old) -> Result<(), Error> {
+        if self.read.is_empty() && self.next < self.end {
+            let count = RECORDS.min(self.end - self.next);
+            self.read = old.records(self.next, count as usize)?.into();
+            self.next += count;
+        }
+        Ok(())
+    }
+
+    fn some(&mut self, old: &Old) -> Result<Vec<Known>, Error> {
+        self.fill(old)?;
+        Ok(self.read.drain(..).collect())
+    }
+
+    /// At most [`RECORDS`] of those before `end`.
+    fn until_some(&mut self, old: &Old, end: u64) -> Result<Vec<Known>, Error> {
+        self.fill(old)?;
+        let count = self.read.partition_point(|entry| entry.index < end);
+        Ok(self.read.drain(..count).collect())
+    }
+
+    fn until(&mut self, old: &Old, end: u64) -> Result<Vec<Known>, Error> {
+        let mut known = Vec::new();
+        loop {
+            let some = self.until_some(old, end)?;
+            if some.is_empty() {
+                return Ok(known);
+            }
+            known.extend(some);
+        }
+    }
+}

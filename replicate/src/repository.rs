@@ -1,0 +1,285 @@
+//! A repository: its `config`, the keys at hand, its objects.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::crypt::{DataKey, SEALED_KEY_BYTES, random};
+use crate::error::{At, Error};
+use crate::generation::Manifest;
+use crate::hash::{Hash, as_hex, hex};
+use crate::keys::{self, Key, Secret};
+use crate::segment::Table;
+use crate::store::{Store, segment_name};
+
+/// Bytes of a page.
+pub const PAGE: usize = 16 << 10;
+/// The most that is read of an object that is not a segment.
+pub(crate) const OBJECT_BYTES_MAX: u64 = 64 << 20;
+
+/// The repository's `config`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Config {
+    schema: String,
+    /// Random; part of every slot's associated data.
+    #[serde(with = "as_hex")]
+    pub repository: [u8; 16],
+    /// Bytes of a page: 16,384.
+    pub page: u32,
+    /// A segment is closed at this many bytes.
+    pub segment: u32,
+    /// Delta layers before a new base.
+    pub base_every: u32,
+    /// `aes-256-gcm`, or `none`.
+    pub suite: String,
+    #[serde(with = "as_hex")]
+    restore_public: [u8; 32],
+    #[serde(with = "as_hex")]
+    source_public: [u8; 32],
+    #[serde(with = "as_hex")]
+    prune_public: [u8; 32],
+    /// Without encryption only: then it is no secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id_key: Option<Secret>,
+}
+
+/// How a repository is made.
+#[derive(Debug, Clone)]
+pub struct InitOptions {
+    /// Encrypt pages and names.
+    pub encryption: bool,
+    /// A segment is closed at this many bytes.
+    pub segment: u32,
+    /// Delta layers before a new base.
+    pub base_every: u32,
+}
+
+impl Default for InitOptions {
+    fn default() -> Self {
+        Self { encryption: true, segment: 16 << 20, base_every: 16 }
+    }
+}
+
+/// Keys of a new repository.
+#[derive(Debug)]
+pub struct NewKeys {
+    /// `source.key`.
+    pub source: Key,
+    /// `restore.key`.
+    pub restore: Key,
+    /// `prune.key`.
+    pub prune: Key,
+    /// The recovery sheet's text.
+    pub sheet: String,
+    /// The repository's id in hexadecimal.
+    pub repository: String,
+}
+
+/// An open repository.
+#[derive(Debug, Clone)]
+pub struct Repository {
+    /// Its objects.
+    pub store: Store,
+    /// Its `config`.
+    pub config: Config,
+    /// BLAKE3 of `config`.
+    pub fingerprint: Hash,
+}
+
+/// What the restore key gives.
+#[derive(Clone)]
+pub struct Reader {
+    secret: crypto_box::SecretKey,
+    pub(crate) id_key: Secret,
+    encrypted: bool,
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Reader")
+    }
+}
+
+/// What the source key gives.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    pub(crate) id_key: Secret,
+    pub(crate) sign: Secret,
+}
+
+impl Repository {
+    /// Makes a new, empty repository in a directory that is empty or does not exist.
+    ///
+    /// `keep` gets the keys before the repository exists, so that there is never one without keys.
+    pub fn init(
+        path: &Path,
+        options: &InitOptions,
+        keep: impl FnOnce(&NewKeys) -> Result<(), Error>,
+    ) -> Result<NewKeys, Error> {
+        std::fs::create_dir_all(path).at("make the repository", path)?;
+        if std::fs::read_dir(path).at("read", path)?.next().is_some() {
+            let say =
+                format!("{} is not empty: a repository is made in a new directory", path.display());
+            return Err(Error::Request(say));
+        }
+        let (seed, source, prune) = (Secret(*random()), Secret(*random()), Secret(*random()));
+        let id_key = keys::id_key(&seed);
+        let config = Config {
+            schema: "framewalk.repository/1".to_owned(),
+            repository: *random(),
+            page: PAGE as u32,
+            segment: options.segment,
+            base_every: options.base_every,
+            suite: if options.encryption { "aes-256-gcm" } else { "none" }.to_owned(),
+            restore_public: *keys::restore_secret(&seed).public_key().as_bytes(),
+            source_public: keys::public(&source),
+            prune_public: keys::public(&prune),
+            id_key: (!options.encryption).then(|| id_key.clone()),
+        };
+        let text =
+            serde_json::to_string_pretty(&config).map_err(|e| Error::Request(e.to_string()))?;
+        let fingerprint = Hash::of(text.as_bytes());
+        let repository = hex(&config.repository);
+        let place = path.display().to_string();
+        let keys = NewKeys {
+            sheet: keys::recovery_sheet(&seed, &fingerprint, &repository, &place),
+            source: Key::Source { config: fingerprint, id_key, sign: source },
+            restore: Key::Restore { config: fingerprint, seed },
+            prune: Key::Prune { config: fingerprint, sign: prune },
+            repository,
+        };
+        keep(&keys)?;
+        Store::directory(path)?.put("config", text.into())?;
+        Ok(keys)
+    }
+
+    /// Opens the repository in a directory.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let store = Store::directory(path)?;
+        let Some(text) = store.get("config", 1 << 16)? else {
+            let say = format!("{} is no backup repository: it has no config", path.display());
+            return Err(Error::Request(say));
+        };
+        let config: Config = serde_json::from_slice(&text)
+            .map_err(|e| Error::damage("config", e.column() as u64, "its JSON", e.to_string()))?;
+        let known = config.schema == "framewalk.repository/1"
+            && config.page as usize == PAGE
+            && (1 << 16..=64 << 20).contains(&config.segment)
+            && (1..=1024).contains(&config.base_every)
+            && config.encrypted() != (config.suite == "none")
+            && config.encrypted() != config.id_key.is_some();
+        if !known {
+            return Err(Error::damage("config", 0, "a config of version 1", "something else"));
+        }
+        Ok(Self { store, config, fingerprint: Hash::of(&text) })
+    }
+
+    fn belongs(&self, key: &Key) -> Result<(), Error> {
+        if key.config() == self.fingerprint {
+            return Ok(());
+        }
+        let say = "the key belongs to another repository, or config was changed since it was made";
+        Err(Error::Key(say.to_owned()))
+    }
+
+    /// What the source key is for.
+    pub fn writer(&self, key: &Key) -> Result<Writer, Error> {
+        self.belongs(key)?;
+        match key {
+            Key::Source { id_key, sign, .. } => {
+                Ok(Writer { id_key: id_key.clone(), sign: sign.clone() })
+            }
+            _ => Err(Error::Key("a push needs source.key".to_owned())),
+        }
+    }
+
+    /// What the restore key is for. Without encryption none is needed.
+    pub fn reader(&self, key: Option<&Key>) -> Result<Reader, Error> {
+        if let Some(key) = key {
+            self.belongs(key)?;
+        }
+        match (key, &self.config.id_key) {
+            (Some(Key::Restore { seed, .. }), _) => Ok(Reader {
+                secret: keys::restore_secret(seed),
+                id_key: keys::id_key(seed),
+                encrypted: self.config.encrypted(),
+            }),
+            (_, Some(id_key)) => Ok(Reader {
+                secret: crypto_box::SecretKey::from([1; 32]),
+                id_key: id_key.clone(),
+                encrypted: false,
+            }),
+            _ => Err(Error::Key("reading needs restore.key or the recovery sheet".to_owned())),
+        }
+    }
+
+    /// The secret that signs relocations.
+    pub(crate) fn pruner(&self, key: &Key) -> Result<Secret, Error> {
+        self.belongs(key)?;
+        match key {
+            Key::Prune { sign, .. } => Ok(sign.clone()),
+            _ => Err(Error::Key("prune needs prune.key".to_owned())),
+        }
+    }
+
+    pub(crate) fn source_public(&self) -> &[u8; 32] {
+        &self.config.source_public
+    }
+
+    pub(crate) fn prune_public(&self) -> &[u8; 32] {
+        &self.config.prune_public
+    }
+
+    /// A new data key and its sealed form. Zeroes without encryption.
+    pub(crate) fn new_data_key(&self) -> Result<(DataKey, [u8; SEALED_KEY_BYTES]), Error> {
+        if !self.config.encrypted() {
+            return Ok((DataKey::new(None), [0; SEALED_KEY_BYTES]));
+        }
+        let key = random::<32>();
+        let public = crypto_box::PublicKey::from(self.config.restore_public);
+        let sealed = public.seal(&mut crypto_box::aead::OsRng, &key[..]);
+        let sealed = sealed.ok().and_then(|sealed| sealed.try_into().ok());
+        let failed = || Error::Key("the data key cannot be sealed".to_owned());
+        Ok((DataKey::new(Some(&key)), sealed.ok_or_else(failed)?))
+    }
+
+    /// Every generation's manifest, oldest first; damaged ones as errors.
+    pub fn generations(&self) -> Result<Vec<Result<Manifest, Error>>, Error> {
+        let listed = self.store.list(Some("generations"))?;
+        let read = listed.iter().map(|object| {
+            let number = object.name.strip_prefix("generations/").filter(|n| n.len() == 8);
+            let number = number.and_then(|n| n.parse().ok());
+            let foreign = || Error::damage(&object.name, 0, "a generation", "a foreign object");
+            Manifest::get(self, number.ok_or_else(foreign)?)
+        });
+        Ok(read.collect())
+    }
+
+    /// A segment's table, without reading its slots.
+    pub(crate) fn table(&self, hash: &Hash, bytes: u32) -> Result<Table, Error> {
+        Table::get(&self.store, &segment_name(hash), &self.config.repository, bytes)
+    }
+}
+
+impl Config {
+    /// Whether pages and names are encrypted.
+    pub fn encrypted(&self) -> bool {
+        self.suite == "aes-256-gcm"
+    }
+}
+
+impl Reader {
+    /// The data keys of a segment.
+    pub(crate) fn data_keys(&self, object: &str, table: &Table) -> Result<Vec<DataKey>, Error> {
+        if !self.encrypted {
+            return Ok(table.keys.iter().map(|_| DataKey::new(None)).collect());
+        }
+        let open = |sealed: &[u8; SEALED_KEY_BYTES]| {
+            let key = self.secret.unseal(sealed).ok().map(zeroize::Zeroizing::new);
+            let key = key.as_ref().and_then(|key| key[..].try_into().ok());
+            let bad = || Error::damage(object, table.offset, "a sealed data key", "another");
+            Ok(DataKey::new(Some(key.ok_or_else(bad)?)))
+        };
+        table.keys.iter().map(open).collect()
+    }
+}
