@@ -1,4 +1,4 @@
-//! `framewalk backup` as its user runs it: killed at any moment, resumed, pruned, by its exit codes.
+//! `framewalk backup` as its user runs it: killed at any moment, resumed, pruned; exit codes.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)] // helpers of tests, outside of #[test]

@@ -285,6 +285,9 @@ fn sweep(
     if relocations.number > 0 {
         needed.insert(relocation_name(relocations.number));
     }
+    let (staged, bytes) = repository.store.sweep_staged(grace)?;
+    pruned.deleted += staged;
+    pruned.freed += bytes;
     let now = jiff::Timestamp::now().as_second();
     for folder in ["segments", "maps", "relocations"] {
         for object in repository.store.list(Some(folder))? {

@@ -257,7 +257,7 @@ impl Repository {
 
     /// A segment's table, without reading its slots.
     pub(crate) fn table(&self, hash: &Hash, bytes: u32) -> Result<Table, Error> {
-        Table::get(&self.store, &segment_name(hash), &self.config.repository, bytes)
+        Table::get(&self.store, &segment_name(hash), bytes)
     }
 }
 

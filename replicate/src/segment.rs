@@ -95,13 +95,9 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Reads a segment's end. `bytes` is the segment's length by the index.
-    pub(crate) fn get(
-        store: &Store,
-        name: &str,
-        repository: &[u8; 16],
-        bytes: u32,
-    ) -> Result<Self, Error> {
+    /// Reads a segment's end. `bytes` is the segment's length by the index. What is in front, the
+    /// repository's id too, is checked where the whole segment is read.
+    pub(crate) fn get(store: &Store, name: &str, bytes: u32) -> Result<Self, Error> {
         let bytes = u64::from(bytes);
         check_size(store, name, bytes)?;
         let from = bytes.saturating_sub(TAIL);
@@ -109,8 +105,6 @@ impl Table {
         let (table, length) = foot(name, bytes, &tail)?;
         let tail = if table < from { store.range(name, table, bytes)? } else { tail };
         let start = tail.len() - (bytes - table) as usize;
-        // the magic and the id in front are checked where the whole segment is read
-        let _ = repository;
         Self::parse(name, table, &tail[start..start + length as usize])
     }
 

@@ -1,6 +1,6 @@
 //! The repository as a store of objects: put if absent, get, get a range, list, delete.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,6 +18,7 @@ use crate::hash::{Hash, hex};
 pub struct Store {
     inner: Arc<dyn ObjectStore>,
     sent: Arc<AtomicU64>,
+    root: PathBuf,
 }
 
 /// What a listing says of an object.
@@ -38,7 +39,7 @@ impl Store {
         let local = LocalFileSystem::new_with_prefix(&path)
             .map_err(|e| Error::Request(format!("{}: {e}", path.display())))?
             .with_fsync(true);
-        Ok(Self { inner: Arc::new(local), sent: Arc::default() })
+        Ok(Self { inner: Arc::new(local), sent: Arc::default(), root: path })
     }
 
     /// Bytes put since this was made.
@@ -125,6 +126,29 @@ impl Store {
         Ok(listed)
     }
 
+    /// Removes what a killed process was putting: files named `OBJECT#N`, which no listing shows,
+    /// if older than so many seconds. Returns how many, and their bytes.
+    pub(crate) fn sweep_staged(&self, grace: i64) -> Result<(u64, u64), Error> {
+        let (mut count, mut bytes) = (0, 0);
+        let mut folders = vec![self.root.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).at("read", &folder)? {
+                let entry = entry.at("read", &folder)?;
+                let path = entry.path();
+                let Ok(meta) = path.symlink_metadata() else { continue };
+                let age = meta.modified().ok().and_then(|changed| changed.elapsed().ok());
+                let old = age.is_some_and(|age| age.as_secs() as i64 >= grace);
+                if meta.is_dir() {
+                    folders.push(path);
+                } else if old && is_staged(&entry.file_name().to_string_lossy()) {
+                    std::fs::remove_file(&path).at("remove", &path)?;
+                    (count, bytes) = (count + 1, bytes + meta.len());
+                }
+            }
+        }
+        Ok((count, bytes))
+    }
+
     /// Removes an object; one that is gone already is no error.
     pub fn delete(&self, name: &str) -> Result<(), Error> {
         match pollster::block_on(self.inner.delete(&Name::from(name))) {
@@ -132,6 +156,12 @@ impl Store {
             Err(e) => Err(failed("delete", name, e)),
         }
     }
+}
+
+/// A name that `object_store` gives to a file before it has its own.
+fn is_staged(name: &str) -> bool {
+    name.rsplit_once('#')
+        .is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn failed(operation: &'static str, name: &str, source: object_store::Error) -> Error {

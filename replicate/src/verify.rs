@@ -35,7 +35,8 @@ pub struct Verified {
     pub took: Duration,
 }
 
-/// Reads and checks the given generations, or all. Without a reader: names, sizes, structure and signatures.
+/// Reads and checks the given generation, or all. Without a reader: names, sizes, structure and
+/// signatures.
 pub fn verify(
     repository: &Repository,
     reader: Option<&Reader>,

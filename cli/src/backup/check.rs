@@ -94,7 +94,8 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
             line!(
                 "{}",
                 json!({
-                    "schema": "framewalk.damage/1", "object": damage.object, "offset": damage.offset,
+                    "schema": "framewalk.damage/1", "object": damage.object,
+                    "offset": damage.offset,
                     "expected": damage.expected, "found": damage.found,
                 })
             );

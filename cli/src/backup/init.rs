@@ -30,14 +30,18 @@ pub struct Args {
     #[arg(long)]
     pub no_encryption: bool,
     /// A segment is closed at this many MiB
-    #[arg(long, value_name = "MIB", default_value_t = 16, value_parser = clap::value_parser!(u32).range(8..=64))]
+    #[arg(long, value_name = "MIB", default_value_t = 16, value_parser = range(8..=64))]
     pub segment_mib: u32,
     /// For tests: a segment is closed at this many KiB
-    #[arg(long, value_name = "KIB", hide = true, value_parser = clap::value_parser!(u32).range(64..=65536))]
+    #[arg(long, value_name = "KIB", hide = true, value_parser = range(64..=65536))]
     pub segment_kib: Option<u32>,
     /// A new base after so many generations
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = range(1..=1024))]
     pub base_every: u32,
+}
+
+fn range(range: std::ops::RangeInclusive<i64>) -> clap::builder::RangedI64ValueParser<u32> {
+    clap::builder::RangedI64ValueParser::<u32>::new().range(range)
 }
 
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
@@ -89,10 +93,8 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
         line!("recovery    {sheet_text}: print it");
     }
     if !globals.quiet {
-        talk(
-            "The restore key must not stay on the machine that is backed up alone: if that burns, so",
-        );
-        talk("does every backup. Print the recovery sheet, copy restore.key to another place, and");
+        talk("The restore key must not stay on the machine that is backed up alone: if that is");
+        talk("lost, so is every backup. Print the recovery sheet, copy restore.key elsewhere, and");
         talk("restore there once. Move prune.key away too: whoever has it can drop generations.");
         if !options.encryption {
             talk("Nothing is encrypted: whoever can read the repository can read the files.");

@@ -59,7 +59,8 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
                 "{}",
                 json!({
                     "schema": "framewalk.generation/1", "generation": manifest.number,
-                    "id": manifest.id, "set": hex(&manifest.set), "started": super::time(manifest.started),
+                    "id": manifest.id, "set": hex(&manifest.set),
+                    "started": super::time(manifest.started),
                     "files": manifest.files, "bytes": manifest.bytes, "sent": manifest.sent,
                     "consistency": manifest.consistency, "because": manifest.because,
                     "base": manifest.is_base(), "base_cost": manifest.base_cost,
@@ -70,7 +71,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
         } else {
             if !any {
                 line!(
-                    "   no  set       time (UTC)            files        size        sent  what it is"
+                    "   no  set       time (UTC)             files        size        sent  state"
                 );
             }
             let base = if manifest.is_base() {
@@ -107,9 +108,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
             }
         }
         if repository.config.encrypted() {
-            talk(
-                "NEVER DRILLED: no restore on another machine from the recovery sheet is on record.",
-            );
+            talk("NEVER DRILLED: no restore elsewhere from the recovery sheet is on record.");
         }
     }
     for e in &damaged {

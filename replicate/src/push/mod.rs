@@ -1,8 +1,10 @@
 //! A push: walk, read, hash, send what changed, then the manifest.
 //!
 //! ```text
-//! walk ─▶ batches of 1 MiB ─▶ workers: read, hash, compare, compress, encrypt ─▶ sink: segments, parts, state
-//!                             one per core, in any order                         in order ─▶ syncer: put, sync, journal
+//! walk ─▶ batches of 1 MiB ─▶ workers ─▶ sink ─▶ syncer
+//!          in order             │          │       puts and syncs segments, writes the journal
+//!                               │          batches in order: segments, map parts, the next state
+//!                               read, hash, compare, compress, encrypt: one per core
 //! ```
 
 mod feed;
