@@ -145,7 +145,7 @@ fn a_resumed_push_sends_little_again() {
     };
     let mut child = place.command(&["push", "--repo", "repo", "disk.img"]);
     let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while segments() < image.len() as u64 / 2 && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(1));
     }

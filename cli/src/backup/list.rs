@@ -104,7 +104,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
                 super::age(newest.started)
             )),
             None => {
-                talk("RPO: unknown: no generation was verified from here (framewalk backup verify)")
+                talk("RPO: unknown: nothing was verified from here (framewalk backup verify)");
             }
         }
         if repository.config.encrypted() {

@@ -71,7 +71,9 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
         }
     })?;
     if !globals.json && !every && count <= FEW {
-        few.iter().for_each(|line| line!("{line}"));
+        for line in &few {
+            line!("{line}");
+        }
     }
     print(&report, globals);
     for unread in &report.unread {
