@@ -1,8 +1,8 @@
 //! Guessing of passwords, and whether one was found.
 //!
-//! Only log-ons count whose outcome shows in the sizes of what was said inside TLS; every text says
-//! that it is inferred from these. Tries that are alike to the byte, so many in so short a time, are
-//! a program's whatever became of each: that is taken for proven.
+//! Only log-ons count whose outcome shows in the sizes of what was said inside TLS; every text
+//! says that it is inferred from these. Tries that are alike to the byte, so many in so short a
+//! time, are a program's whatever became of each: that is taken for proven.
 //! Thresholds:
 //! ten refusals in ten minutes are no person; patient programs make nine in a quarter of an hour
 //! time and again, or fifty a day; a swarm shares the work (Sophos "RDP Exposed", 2019).
