@@ -25,7 +25,7 @@ pub struct Args {
     #[arg(value_name = "PATH", required = true)]
     pub paths: Vec<PathBuf>,
     /// Below this path, do not read a file whose size, times and inode are as before. Never
-    /// used for files that are open, databases, network file systems [repeatable]
+    /// used for files that are open, databases, network file systems (repeatable)
     #[arg(long, value_name = "PATH")]
     pub trust_stat: Vec<PathBuf>,
     /// Hash trusted files whole after so many days anyway

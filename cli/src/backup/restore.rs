@@ -22,7 +22,7 @@ pub struct Args {
     /// A directory that is empty or does not exist
     #[arg(long, value_name = "DIR")]
     pub to: PathBuf,
-    /// Only this file or what is below it, as `list GENERATION` names it [repeatable]
+    /// Only this file or what is below it, as `list GENERATION` names it (repeatable)
     #[arg(long, value_name = "PATH")]
     pub only: Vec<PathBuf>,
 }

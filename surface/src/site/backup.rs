@@ -228,7 +228,9 @@ mod tests {
 
     fn copied(flows: &[FlowRecord]) -> Vec<(App, bool, u64)> {
         let mut copies = Copies::default();
-        flows.iter().for_each(|flow| copies.flow(flow));
+        for flow in flows {
+            copies.flow(flow);
+        }
         copies.from(SERVER.into()).iter().map(|c| (c.app, c.by_name, c.bytes)).collect()
     }
 
