@@ -1,8 +1,8 @@
 //! A push: walk, read, hash, send what changed, then the manifest.
 //!
 //! ```text
-//! walk ─▶ batches of 1 MiB ─▶ workers ─▶ sink ─▶ syncers
-//!          in order             │          │       put and sync segments, write the journal
+//! walk ─▶ batches of 1 MiB ─▶ workers ─▶ sink ─▶ syncer
+//!          in order             │          │       puts and syncs segments, writes the journal
 //!                               │          batches in order: segments, map parts, the next state
 //!                               read, hash, compare, compress, encrypt: one per core
 //! ```
@@ -32,7 +32,7 @@ use crate::source;
 use crate::store::{generation_name, segment_name};
 use feed::{Feed, Totals};
 use lister::Lister;
-use sink::{SYNCERS, Setup, Sink, Start};
+use sink::{Setup, Sink, Start};
 use state::{Folder, Head, Left, Line, Old};
 use work::{Batch, Job, Times, Worker};
 
@@ -405,7 +405,7 @@ fn limits(
         ("fsync", seconds(&times.store)),
     ];
     let busy = stages[..3].iter().map(|(_, s)| s).sum::<f64>() / threads as f64;
-    let fsync = stages[3].1 / SYNCERS as f64;
+    let fsync = stages[3].1;
     if fsync > busy && fsync > took.as_secs_f64() / 2.0 {
         return ("fsync", stages);
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
@@ -17,9 +17,6 @@ use crate::part::{self, CATALOG, ENTRIES_MAX, Entry, FileId, Kind, Place, Sectio
 use crate::repository::Repository;
 use crate::segment::{Builder, SLOTS_MAX};
 use crate::store::{part_name, segment_name};
-
-/// Segments put and synced at the same time: the disk works while another is copied.
-pub(super) const SYNCERS: usize = 3;
 
 /// A part whose segments are not all named yet: sections with their entries.
 type Waiting = Vec<(Section, Vec<Entry<u32>>)>;
@@ -84,28 +81,22 @@ impl<'a> Sink<'a> {
         let Setup { key, base, known, next } = setup;
         let (to_syncer, jobs) = bounded::<(u32, Vec<u8>, Noted)>(1);
         let (ack, acks) = bounded(1024);
-        let journal = Arc::new(Mutex::new(Journal::append(journal)?));
-        for _ in 0..SYNCERS {
-            let (jobs, ack) = (jobs.clone(), ack.clone());
-            let (journal, times) = (Arc::clone(&journal), Arc::clone(times));
-            scope.spawn(move || {
-                for (number, bytes, noted) in jobs {
-                    let begin = Instant::now();
-                    let done = store_segment(repository, bytes).and_then(|segment| {
-                        journal
-                            .lock()
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .note(&segment, &noted)?;
-                        Ok((number, segment))
-                    });
-                    spend(&times.store, begin);
-                    let failed = done.is_err();
-                    if ack.send(done).is_err() || failed {
-                        return;
-                    }
+        let mut journal = Journal::append(journal)?;
+        let times = Arc::clone(times);
+        scope.spawn(move || {
+            for (number, bytes, noted) in jobs {
+                let begin = Instant::now();
+                let done = store_segment(repository, bytes).and_then(|segment| {
+                    journal.note(&segment, &noted)?;
+                    Ok((number, segment))
+                });
+                spend(&times.store, begin);
+                let failed = done.is_err();
+                if ack.send(done).is_err() || failed {
+                    return;
                 }
-            });
-        }
+            }
+        });
         let segments: Vec<_> = known.into_iter().map(Some).collect();
         let mut sink = Self {
             repository,
