@@ -10,6 +10,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use testkit::noise;
 
 const PAGE: usize = 16 << 10;
 
@@ -91,18 +92,6 @@ impl Place {
     fn image(&self) -> PathBuf {
         self.dir.join("disk.img")
     }
-}
-
-/// Bytes that nothing can compress, another for every seed.
-fn noise(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
-    (0..len.div_ceil(8)).flat_map(|_| next().to_le_bytes()).take(len).collect()
 }
 
 /// Moments to kill at: `FRAMEWALK_KILLS` for a long run.
@@ -259,4 +248,30 @@ fn the_recovery_sheet_restores_and_keys_are_private() {
     assert_eq!(with(source.to_str().unwrap()), Some(2), "the source's key reads nothing");
     assert_eq!(with("typed"), Some(0));
     assert!(fs::read(place.dir.join("out/disk.img")).unwrap() == fs::read(place.image()).unwrap());
+}
+
+#[test]
+fn what_is_damaged_counts_as_verified_no_longer() {
+    let place = Place::new("verdict", 256);
+    fs::write(place.image(), noise(6, 20 * PAGE)).unwrap();
+    place.push();
+    let verified = || place.json(&["list", "--repo", "repo"]).0["verified"].clone();
+    assert_eq!(verified(), Value::Null);
+    assert_eq!(place.json(&["verify", "--repo", "repo"]).1, 0);
+    assert!(verified().is_string());
+    let said = |args: &[&str]| String::from_utf8(place.run(args).stderr).unwrap();
+    assert!(said(&["list", "--repo", "repo"]).contains("the newest verified generation is 1"));
+    let segment = walk(&place.dir.join("repo/segments")).remove(0);
+    fs::set_permissions(&segment, fs::Permissions::from_mode(0o644)).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(segment).unwrap();
+    file.write_all_at(&[0; 64], 5000).unwrap();
+    assert_eq!(place.json(&["verify", "--repo", "repo", "--without-key"]).1, 1);
+    assert_eq!(verified(), Value::Null, "it was good, and is not");
+    assert!(said(&["list", "--repo", "repo"]).contains("RPO: unknown"));
+    // the paths of another set have an age of their own
+    fs::write(place.dir.join("other"), noise(7, PAGE)).unwrap();
+    assert_eq!(place.json(&["push", "--repo", "repo", "other"]).1, 0);
+    assert_eq!(place.json(&["verify", "--repo", "repo", "2"]).1, 0);
+    let said = said(&["list", "--repo", "repo"]);
+    assert!(said.contains("RPO of set") && said.contains("unknown"), "{said}");
 }

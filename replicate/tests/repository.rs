@@ -13,6 +13,7 @@ use replicate::push::{Options, Report, push};
 use replicate::{
     Error, InitOptions, PAGE, Reader, Repository, Retention, Writer, files, prune, restore, verify,
 };
+use testkit::noise;
 
 struct Bench {
     dir: tempfile::TempDir,
@@ -103,18 +104,6 @@ fn contents(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         }
     }
     all
-}
-
-/// Bytes that do not repeat and that nothing can compress.
-fn noise(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
-    (0..len.div_ceil(8)).flat_map(|_| next().to_le_bytes()).take(len).collect()
 }
 
 #[test]

@@ -7,7 +7,7 @@ use capture::Batch;
 
 use crate::App;
 use crate::engine::{Counts, Engine, Limits, Sink};
-use crate::facts::NameKey;
+use crate::facts::{Facts, NameKey};
 use crate::peel::Packet;
 use crate::record::FlowRecord;
 use crate::site::{Message, Site};
@@ -219,7 +219,8 @@ impl Here {
     fn over(&mut self, mut record: FlowRecord) {
         record.server_name = self.site.server_name(&record);
         if self.site.carries_file(&record) {
-            (record.app, record.app_sure) = (App::FtpData, true);
+            // what its bytes looked like is the file's, not the conversation's
+            (record.app, record.app_sure, record.facts) = (App::FtpData, true, Facts::None);
             record.path = std::iter::once(App::FtpData).collect();
         }
         self.site.flow(&record);

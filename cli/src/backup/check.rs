@@ -1,5 +1,6 @@
 //! `backup verify`, and what it found before.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -46,13 +47,21 @@ pub(super) fn remembered(repository: &Repository) -> Vec<Known> {
     text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
 }
 
-fn remember(repository: &Repository, good: impl Iterator<Item = u32>) -> anyhow::Result<()> {
+/// Notes what is good now, if all of it was `opened`, and forgets what is not.
+fn remember(
+    repository: &Repository,
+    found: &BTreeMap<u32, bool>,
+    opened: bool,
+) -> anyhow::Result<()> {
     let path = record(repository)?;
     let mut known = remembered(repository);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
-    for number in good {
+    for (&number, &good) in found {
+        known.retain(|known| known.generation != number || (good && !opened));
+        if !(good && opened) {
+            continue;
+        }
         let manifest = Manifest::get(repository, number)?;
-        known.retain(|known| known.generation != number);
         known.push(Known { generation: number, id: manifest.id, time: now.as_secs() as i64 });
     }
     if let Some(dir) = path.parent() {
@@ -83,10 +92,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     })?;
     drop(progress);
     let good = found.damage.is_empty();
-    let whole = || found.generations.iter().filter(|(_, good)| **good).map(|(number, _)| *number);
-    if reader.is_some()
-        && let Err(e) = remember(&repository, whole())
-    {
+    if let Err(e) = remember(&repository, &found.generations, reader.is_some()) {
         talk(&format!("what was verified could not be noted: {e}"));
     }
     if globals.json {

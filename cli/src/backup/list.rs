@@ -1,5 +1,7 @@
 //! `backup list`.
 
+use std::collections::BTreeMap;
+
 use replicate::{Repository, files, hex};
 use serde_json::json;
 
@@ -38,7 +40,8 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     }
     let verified = super::check::remembered(&repository);
     let mut damaged = Vec::new();
-    let mut newest_verified = None;
+    // of each set, the newest that was verified
+    let mut sets = BTreeMap::new();
     let mut any = false;
     for read in repository.generations()? {
         let manifest = match read {
@@ -50,8 +53,9 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
         };
         let checked =
             verified.iter().find(|v| v.generation == manifest.number && v.id == manifest.id);
+        let newest = sets.entry(manifest.set).or_default();
         if checked.is_some() {
-            newest_verified = Some(manifest.clone());
+            *newest = Some((manifest.number, manifest.started));
         }
         let (index, layers) = manifest.index_cost();
         if globals.json {
@@ -97,15 +101,18 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
         line!("no generation yet: framewalk backup push");
     }
     if !globals.quiet && any {
-        match newest_verified {
-            Some(newest) => talk(&format!(
-                "RPO: the newest verified generation is {}, of {}",
-                newest.number,
-                super::age(newest.started)
-            )),
-            None => {
-                talk("RPO: unknown: nothing was verified from here (framewalk backup verify)");
-            }
+        for (set, newest) in &sets {
+            let of =
+                if sets.len() > 1 { format!(" of set {}", &hex(set)[..8]) } else { String::new() };
+            talk(&match newest {
+                Some((number, started)) => format!(
+                    "RPO{of}: the newest verified generation is {number}, of {}",
+                    super::age(*started)
+                ),
+                None => format!(
+                    "RPO{of}: unknown: nothing was verified from here (framewalk backup verify)"
+                ),
+            });
         }
         if repository.config.encrypted() {
             talk("NEVER DRILLED: no restore elsewhere from the recovery sheet is on record.");

@@ -53,15 +53,18 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
             })
         );
     } else {
+        let holes = if restored.written < restored.bytes {
+            format!(" ({} written, the rest are holes)", bytes(restored.written))
+        } else {
+            String::new()
+        };
         line!(
-            "generation {} of {} ({}): {}, {} ({} written, the rest are holes) in {seconds:.2} s, \
-             every page verified",
+            "generation {} of {} ({}): {}, {}{holes} in {seconds:.2} s, every page verified",
             manifest.number,
             super::time(manifest.started),
             super::push::consistency(manifest.consistency),
             counted(restored.files, "file"),
             bytes(restored.bytes),
-            bytes(restored.written),
         );
     }
     for (path, why) in &restored.incomplete {
