@@ -1,5 +1,7 @@
 //! Data keys, slots sealed and opened, signatures: only what well-kept crates give.
 
+use std::time::{Duration, Instant};
+
 use aes_gcm_vaes::Aes256Gcm;
 use aes_gcm_vaes::aead::{AeadInOut, KeyInit};
 use zeroize::Zeroizing;
@@ -90,7 +92,7 @@ impl DataKey {
         raw: &[u8],
         out: &mut Vec<u8>,
     ) -> Sealed {
-        let start = out.len();
+        let (start, begin) = (out.len(), Instant::now());
         let most = lz4_flex::block::get_maximum_output_size(raw.len());
         out.resize(start + most, 0);
         let packed = lz4_flex::block::compress_into(raw, &mut out[start..]);
@@ -105,6 +107,7 @@ impl DataKey {
                 0
             }
         };
+        let packing = begin.elapsed();
         if let Some(cipher) = &self.0 {
             let data = context.bytes(raw.len() as u32, flags);
             let tag = cipher
@@ -112,7 +115,7 @@ impl DataKey {
                 .expect("a slot is far below the limit of AES-GCM");
             out.extend_from_slice(&tag);
         }
-        Sealed { stored: (out.len() - start) as u32, flags }
+        Sealed { stored: (out.len() - start) as u32, flags, packing }
     }
 
     /// Decrypts and unpacks `stored` into `out`, and checks its id.
@@ -171,6 +174,8 @@ pub(crate) struct Sealed {
     pub(crate) stored: u32,
     /// [`COMPRESSED`].
     pub(crate) flags: u8,
+    /// Time spent compressing.
+    pub(crate) packing: Duration,
 }
 
 /// What a slot is bound to beside its bytes.
@@ -203,7 +208,7 @@ mod tests {
         let mut out = Vec::new();
         let nonce = [3; 12];
         let sealed = key.seal(&Context { repository: [9; 16], id }, nonce, raw, &mut out);
-        let Sealed { stored, flags } = sealed;
+        let Sealed { stored, flags, .. } = sealed;
         (key, Slot { id, offset: 0, stored, raw: raw.len() as u32, key: 0, flags, nonce }, out)
     }
 
@@ -237,7 +242,7 @@ mod tests {
         let id = Hash(*blake3::keyed_hash(&[1; 32], &raw).as_bytes());
         let (key, mut out) = (DataKey::new(None), Vec::new());
         let sealed = key.seal(&Context { repository: [0; 16], id }, [0; 12], &raw, &mut out);
-        let Sealed { stored, flags } = sealed;
+        let Sealed { stored, flags, .. } = sealed;
         let slot = Slot { id, offset: 0, stored, raw: 4096, key: 0, flags, nonce: [0; 12] };
         let mut plain = Vec::new();
         assert_eq!(key.open([0; 16], &[1; 32], &slot, &mut out.clone(), &mut plain), Ok(()));

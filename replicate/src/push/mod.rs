@@ -76,10 +76,10 @@ pub struct Report {
     pub sent: u64,
     /// Wall time of the push.
     pub took: Duration,
-    /// The stage that took the most: scan, hash, seal, store.
+    /// The stage that took the most: scan, hash, compress, encrypt, fsync.
     pub limited_by: &'static str,
     /// Seconds of work by stage; of all workers together.
-    pub stages: [(&'static str, f64); 4],
+    pub stages: Vec<(&'static str, f64)>,
     /// What was not backed up.
     pub unread: Vec<Unread>,
     /// Why nothing of an earlier push was used, where one was to be expected.
@@ -392,25 +392,28 @@ fn drain(
     Ok(())
 }
 
+/// The stage that took the most: of the workers' stages, or of those that run beside them.
 fn limits(
     times: &Times,
     threads: usize,
     took: Duration,
-) -> (&'static str, [(&'static str, f64); 4]) {
+) -> (&'static str, Vec<(&'static str, f64)>) {
     let seconds = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed) as f64 / 1e9;
-    let stages = [
+    let workers = [
         ("scan", seconds(&times.read)),
         ("hash", seconds(&times.hash)),
-        ("encrypt", seconds(&times.seal)),
-        ("fsync", seconds(&times.store)),
+        ("compress", seconds(&times.compress)),
+        ("encrypt", seconds(&times.encrypt)),
     ];
-    let busy = stages[..3].iter().map(|(_, s)| s).sum::<f64>() / threads as f64;
-    let fsync = stages[3].1;
-    if fsync > busy && fsync > took.as_secs_f64() / 2.0 {
-        return ("fsync", stages);
-    }
-    let most = stages[..3].iter().max_by(|a, b| a.1.total_cmp(&b.1));
-    (most.map_or("scan", |most| most.0), stages)
+    let beside = [("fsync", seconds(&times.store))];
+    let most = |stages: &[(&'static str, f64)]| {
+        stages.iter().max_by(|a, b| a.1.total_cmp(&b.1)).map_or(("scan", 0.0), |most| *most)
+    };
+    let busy = workers.iter().map(|(_, s)| s).sum::<f64>() / threads as f64;
+    let (stage, spent) = most(&beside);
+    let beside_limits = spent > busy && spent > took.as_secs_f64() / 2.0;
+    let limited_by = if beside_limits { stage } else { most(&workers).0 };
+    (limited_by, [&workers[..], &beside].concat())
 }
 
 impl Totals {

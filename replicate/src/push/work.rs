@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::state::Known;
 use crate::catalog::id_of;
@@ -71,8 +71,18 @@ pub(crate) struct Batch {
 pub(crate) struct Times {
     pub(crate) read: AtomicU64,
     pub(crate) hash: AtomicU64,
-    pub(crate) seal: AtomicU64,
+    pub(crate) compress: AtomicU64,
+    pub(crate) encrypt: AtomicU64,
     pub(crate) store: AtomicU64,
+}
+
+impl Times {
+    /// Slots sealed since `since`, of which so long was spent compressing.
+    fn sealed(&self, since: Instant, packing: Duration) {
+        let encrypting = since.elapsed().saturating_sub(packing);
+        self.compress.fetch_add(packing.as_nanos() as u64, Ordering::Relaxed);
+        self.encrypt.fetch_add(encrypting.as_nanos() as u64, Ordering::Relaxed);
+    }
 }
 
 pub(crate) fn spend(total: &AtomicU64, since: Instant) {
@@ -155,12 +165,13 @@ impl Worker {
         }
         spend(&self.times.hash, begin);
         let begin = Instant::now();
+        let mut packing = Duration::ZERO;
         for piece in todo {
             let at = piece * PAGE;
             let page = &bytes[at..bytes.len().min(at + PAGE)];
-            self.seal(seq, piece, page, &mut batch);
+            packing += self.seal(seq, piece, page, &mut batch);
         }
-        spend(&self.times.seal, begin);
+        self.times.sealed(begin, packing);
         batch
     }
 
@@ -188,21 +199,23 @@ impl Worker {
             let raw = chunk.len() as u32;
             batch.pieces.push((index, What::New { id, stored: 0, raw, flags: 0, nonce: [0; 12] }));
             let begin = Instant::now();
-            self.seal(seq, nth, chunk, &mut batch);
-            spend(&self.times.seal, begin);
+            let packing = self.seal(seq, nth, chunk, &mut batch);
+            self.times.sealed(begin, packing);
         }
         batch
     }
 
-    fn seal(&self, seq: u64, nth: usize, raw: &[u8], batch: &mut Batch) {
+    /// Returns the time that compressing took.
+    fn seal(&self, seq: u64, nth: usize, raw: &[u8], batch: &mut Batch) -> Duration {
         let (_, What::New { id, stored, flags, nonce, .. }) = &mut batch.pieces[nth] else {
-            return;
+            return Duration::ZERO;
         };
         nonce[..8].copy_from_slice(&seq.to_le_bytes());
         nonce[8..].copy_from_slice(&(nth as u32).to_le_bytes());
         let context = Context { repository: self.repository, id: *id };
         let sealed = self.data_key.seal(&context, *nonce, raw, &mut batch.stored);
         (*stored, *flags) = (sealed.stored, sealed.flags);
+        sealed.packing
     }
 }
 
