@@ -275,3 +275,111 @@ fn what_is_damaged_counts_as_verified_no_longer() {
     let said = said(&["list", "--repo", "repo"]);
     assert!(said.contains("RPO of set") && said.contains("unknown"), "{said}");
 }
+
+/// A file system image with a file in it, and a database; both made by their own tools.
+fn practice(place: &Place) -> bool {
+    let src = place.dir.join("src");
+    fs::create_dir(&src).unwrap();
+    fs::create_dir(place.dir.join("tree")).unwrap();
+    fs::write(place.dir.join("tree/letter"), noise(9, 70_000)).unwrap();
+    let ran = |command: &mut Command| command.output().is_ok_and(|done| done.status.success());
+    let image = src.join("disk.img");
+    ran(Command::new("/usr/sbin/mkfs.ext4")
+        .args(["-q", "-d", "tree"])
+        .arg(&image)
+        .arg("8M")
+        .current_dir(&place.dir))
+        && ran(Command::new("sqlite3").arg(src.join("practice.db")).arg(
+            "create table p(n, t); insert into p select value, hex(randomblob(90)) from \
+             generate_series(1, 2000); create index i on p(t);",
+        ))
+}
+
+#[test]
+fn a_drill_restores_checks_records_and_leaves_nothing() {
+    let place = Place::new("drill", 256);
+    let with_tools = practice(&place);
+    if !with_tools {
+        println!("skipped: fsck and SQLite, no mkfs.ext4 or sqlite3");
+        fs::write(place.dir.join("src/disk.img"), noise(8, 20 * PAGE)).unwrap();
+    }
+    assert_eq!(place.json(&["push", "--repo", "repo", "src"]).1, 0);
+    let scratch = place.dir.join("scratch");
+    fs::create_dir(&scratch).unwrap();
+    let said = || String::from_utf8(place.run(&["list", "--repo", "repo"]).stderr).unwrap();
+    assert!(said().contains("NEVER DRILLED") && said().contains("RPO: unknown"), "{}", said());
+    let drill = |more: &[&str]| {
+        let args = ["drill", "--repo", "repo", "--scratch", "scratch"];
+        place.json(&[&args[..], more].concat())
+    };
+    let (done, code) = drill(&["--check", "test -s src/disk.img && test -d \"$FRAMEWALK_DRILL\""]);
+    assert_eq!((code, &done["good"]), (0, &Value::Bool(true)), "{done}");
+    assert_eq!((&done["elsewhere"], &done["proves"]), (&Value::Bool(false), &Value::Bool(false)));
+    assert_eq!(done["with"], "restore-key");
+    let outcome = |done: &Value, check: &str| {
+        let checks = done["checks"].as_array().unwrap();
+        checks.iter().find(|c| c["check"] == check).map(|c| c["outcome"].clone())
+    };
+    let good = Some(Value::from("good"));
+    assert_eq!((outcome(&done, "digest"), outcome(&done, "command")), (good.clone(), good.clone()));
+    if with_tools {
+        assert_eq!((outcome(&done, "fsck"), outcome(&done, "SQLite")), (good.clone(), good));
+    }
+    assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0, "the scratch folder is empty again");
+    // here, and with the key file: the generation is verified, but nothing is proved
+    let list = said();
+    assert!(list.contains("the newest verified generation is 1"), "{list}");
+    assert!(list.contains("NEVER DRILLED") && list.contains("not on another machine"), "{list}");
+    let (failed, code) = drill(&["--check", "false"]);
+    assert_eq!((code, outcome(&failed, "command")), (1, Some(Value::from("bad"))), "{failed}");
+    assert!(said().contains("THE LAST DRILL FAILED"), "{}", said());
+    assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0);
+    assert_eq!(walk(&place.dir.join("repo/drills")).len(), 2);
+    let (set, _) = place.json(&["verify", "--repo", "repo"]);
+    assert_eq!(set["good"], true, "records are objects of the repository: {set}");
+}
+
+#[test]
+fn a_drill_finds_a_broken_file_system_and_a_broken_database() {
+    let place = Place::new("drill-bad", 256);
+    if !practice(&place) {
+        println!("skipped: no mkfs.ext4 or sqlite3");
+        return;
+    }
+    let open = |name: &str| {
+        fs::OpenOptions::new().write(true).open(place.dir.join("src").join(name)).unwrap()
+    };
+    // the superblock's count of free blocks; a page of the table
+    open("disk.img").write_all_at(&[1, 2, 3], 1024 + 12).unwrap();
+    open("practice.db").write_all_at(&[0xff; 3000], 3 * 4096).unwrap();
+    assert_eq!(place.json(&["push", "--repo", "repo", "src"]).1, 0);
+    let (done, code) = place.json(&["drill", "--repo", "repo", "--scratch", "."]);
+    assert_eq!(code, 1, "{done}");
+    let checks = done["checks"].as_array().unwrap();
+    let bad: Vec<_> = checks.iter().filter(|c| c["outcome"] == "bad").collect();
+    let bad: Vec<_> = bad.iter().map(|c| c["check"].as_str().unwrap()).collect();
+    assert_eq!(bad, ["fsck", "SQLite"], "{done}");
+    let digest = checks.iter().find(|c| c["check"] == "digest").unwrap();
+    assert_eq!(digest["outcome"], "good", "it came back as it was stored");
+}
+
+#[test]
+fn a_drill_without_room_or_of_a_damaged_generation_is_told() {
+    let place = Place::new("drill-room", 256);
+    fs::write(place.image(), noise(8, 20 * PAGE)).unwrap();
+    place.push();
+    let done = place.run(&["drill", "--repo", "repo", "--scratch", "missing"]);
+    assert_eq!(done.status.code(), Some(2), "{done:?}");
+    // a file system without any room
+    let done = place.run(&["drill", "--repo", "repo", "--scratch", "/proc"]);
+    let text = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(2), "{text}");
+    assert!(text.contains("are free"), "{text}");
+    let segment = walk(&place.dir.join("repo/segments")).remove(0);
+    fs::set_permissions(&segment, PermissionsExt::from_mode(0o644)).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(segment).unwrap();
+    file.write_all_at(&[0; 64], 5000).unwrap();
+    let (done, code) = place.json(&["drill", "--repo", "repo", "--scratch", "."]);
+    assert_eq!((code, &done["good"]), (1, &Value::Bool(false)), "{done}");
+    assert!(done["checks"][0]["note"].as_str().unwrap().contains("segments/"), "{done}");
+}

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::drill::Machine;
 use crate::error::Error;
 use crate::hash::{Hash, as_hex};
 use crate::keys::{self, Secret};
@@ -57,6 +58,9 @@ pub struct Manifest {
     /// Which host and paths.
     #[serde(with = "as_hex")]
     pub set: [u8; 8],
+    /// Which machine pushed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Machine>,
     /// When the push began, seconds since 1970.
     pub started: i64,
     /// When all of it was read.
@@ -86,6 +90,7 @@ pub struct Manifest {
 #[derive(Debug, Clone)]
 pub(crate) struct Draft {
     pub(crate) set: [u8; 8],
+    pub(crate) machine: Machine,
     pub(crate) started: i64,
     pub(crate) finished: i64,
     pub(crate) consistency: Consistency,
@@ -105,6 +110,7 @@ impl Draft {
             repository: repository.config.repository,
             number,
             set: self.set,
+            machine: Some(self.machine),
             started: self.started,
             finished: self.finished,
             consistency: self.consistency,

@@ -72,6 +72,14 @@ impl Key {
         }
     }
 
+    /// Whether a key file is the recovery sheet.
+    pub fn is_sheet(path: &Path) -> Result<bool, Error> {
+        let file = std::fs::File::open(path).at("open the key", path)?;
+        let mut text = Zeroizing::new(String::new());
+        file.take(1 << 16).read_to_string(&mut text).at("read the key", path)?;
+        Ok(text.contains(SHEET_TITLE))
+    }
+
     /// Reads a key file, or a recovery sheet. Others must not be able to read it.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let file = std::fs::File::open(path).at("open the key", path)?;
@@ -114,6 +122,11 @@ pub(crate) fn restore_secret(seed: &Secret) -> crypto_box::SecretKey {
 /// The key of page ids, which the source has too.
 pub(crate) fn id_key(seed: &Secret) -> Secret {
     Secret(blake3::derive_key("framewalk backup 1 page ids", &seed.0))
+}
+
+/// The secret that signs drills: who can restore can say so.
+pub(crate) fn drill_secret(seed: &Secret) -> Secret {
+    Secret(blake3::derive_key("framewalk backup 1 drill ed25519", &seed.0))
 }
 
 /// The public half of a signing key.

@@ -9,7 +9,9 @@
 #![deny(missing_docs)]
 
 pub mod catalog;
+mod compare;
 mod crypt;
+mod drill;
 mod error;
 mod generation;
 mod hash;
@@ -27,6 +29,8 @@ mod source;
 mod store;
 mod verify;
 
+pub use compare::{Compared, compare, data_bytes};
+pub use drill::{Drill, Machine, Tally, WithKey, drills, record_drill};
 pub use error::{Damage, Error};
 pub use generation::{Consistency, Manifest};
 pub use hash::{Hash, hex};
@@ -34,4 +38,5 @@ pub use prune::{Pruned, Retention, prune};
 pub use read::files;
 pub use repository::{InitOptions, NewKeys, PAGE, Reader, Repository, Writer};
 pub use restore::{Restored, restore};
+pub use source::database;
 pub use verify::{Verified, verify};

@@ -38,10 +38,18 @@ pub struct Config {
     source_public: [u8; 32],
     #[serde(with = "as_hex")]
     prune_public: [u8; 32],
+    /// Whose signature a drill's record has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    drill_public: Option<Digits>,
     /// Without encryption only: then it is no secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     id_key: Option<Secret>,
 }
+
+/// 32 bytes as hexadecimal text.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Digits(#[serde(with = "as_hex")] [u8; 32]);
 
 /// How a repository is made.
 #[derive(Debug, Clone)]
@@ -91,6 +99,8 @@ pub struct Repository {
 pub struct Reader {
     secret: crypto_box::SecretKey,
     pub(crate) id_key: Secret,
+    /// Signs drills; none without the restore key.
+    pub(crate) drill_sign: Option<Secret>,
     encrypted: bool,
 }
 
@@ -134,6 +144,7 @@ impl Repository {
             restore_public: *keys::restore_secret(&seed).public_key().as_bytes(),
             source_public: keys::public(&source),
             prune_public: keys::public(&prune),
+            drill_public: Some(Digits(keys::public(&keys::drill_secret(&seed)))),
             id_key: (!options.encryption).then(|| id_key.clone()),
         };
         let text =
@@ -202,11 +213,13 @@ impl Repository {
             (Some(Key::Restore { seed, .. }), _) => Ok(Reader {
                 secret: keys::restore_secret(seed),
                 id_key: keys::id_key(seed),
+                drill_sign: Some(keys::drill_secret(seed)),
                 encrypted: self.config.encrypted(),
             }),
             (_, Some(id_key)) => Ok(Reader {
                 secret: crypto_box::SecretKey::from([1; 32]),
                 id_key: id_key.clone(),
+                drill_sign: None,
                 encrypted: false,
             }),
             _ => Err(Error::Key("reading needs restore.key or the recovery sheet".to_owned())),
@@ -262,6 +275,11 @@ impl Repository {
 }
 
 impl Config {
+    /// The key that checks drills.
+    pub(crate) fn drill_public(&self) -> Option<&[u8; 32]> {
+        self.drill_public.as_ref().map(|public| &public.0)
+    }
+
     /// Whether pages and names are encrypted.
     pub fn encrypted(&self) -> bool {
         self.suite == "aes-256-gcm"

@@ -155,7 +155,7 @@ pub(crate) fn next_data(file: &fs::File, from: u64, end: u64) -> Option<(u64, u6
 }
 
 /// A database by its first bytes, or by those of its name where there are none to go by.
-pub(crate) fn database(head: &[u8], path: &Path) -> Option<&'static str> {
+pub fn database(head: &[u8], path: &Path) -> Option<&'static str> {
     let at = |offset: usize, magic: &[u8]| head.get(offset..).is_some_and(|h| h.starts_with(magic));
     let two =
         |offset: usize| head.get(offset..offset + 2).map(|b| u16::from_le_bytes([b[0], b[1]]));

@@ -183,6 +183,11 @@ pub(crate) fn generation_name(number: u32) -> String {
     format!("generations/{number:08}")
 }
 
+/// `drills/<hash>`.
+pub(crate) fn drill_name(hash: &Hash) -> String {
+    format!("drills/{hash}")
+}
+
 /// `relocations/00000007`.
 pub(crate) fn relocation_name(number: u32) -> String {
     format!("relocations/{number:08}")

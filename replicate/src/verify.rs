@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::bounded;
 
+use crate::drill;
 use crate::error::{Damage, Error};
 use crate::generation::Manifest;
 use crate::layers::{Layers, get_part};
@@ -101,11 +102,15 @@ pub fn verify(
     if let Some(reader) = reader {
         maps(repository, reader, &mut verified)?;
     }
+    for object in repository.store.list(Some("drills"))? {
+        taken(drill::get(repository, &object.name), &mut verified.damage)?;
+        needed.insert(object.name);
+    }
     for object in repository.store.list(None)? {
         if needed.contains(&object.name) {
             continue;
         }
-        let known = ["segments/", "maps/", "generations/", "relocations/"];
+        let known = ["segments/", "maps/", "generations/", "relocations/", "drills/"];
         let ours = known.iter().any(|folder| object.name.starts_with(folder));
         if ours { verified.unneeded.push(object.name) } else { verified.foreign.push(object.name) }
     }

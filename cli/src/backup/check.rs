@@ -35,6 +35,9 @@ pub(super) struct Known {
     pub(super) id: Hash,
     /// Seconds since 1970.
     pub(super) time: i64,
+    /// It was found not to be good.
+    #[serde(default)]
+    pub(super) damaged: bool,
 }
 
 fn record(repository: &Repository) -> anyhow::Result<PathBuf> {
@@ -47,22 +50,22 @@ pub(super) fn remembered(repository: &Repository) -> Vec<Known> {
     text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
 }
 
-/// Notes what is good now, if all of it was `opened`, and forgets what is not.
-fn remember(
+/// Notes what is good now, if all of it was `opened`, and what is not.
+pub(super) fn remember(
     repository: &Repository,
     found: &BTreeMap<u32, bool>,
     opened: bool,
 ) -> anyhow::Result<()> {
     let path = record(repository)?;
     let mut known = remembered(repository);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    let time = super::seconds_since(0) as i64;
     for (&number, &good) in found {
-        known.retain(|known| known.generation != number || (good && !opened));
-        if !(good && opened) {
+        if good && !opened {
             continue;
         }
-        let manifest = Manifest::get(repository, number)?;
-        known.push(Known { generation: number, id: manifest.id, time: now.as_secs() as i64 });
+        known.retain(|known| known.generation != number);
+        let id = Manifest::get(repository, number)?.id;
+        known.push(Known { generation: number, id, time, damaged: !good });
     }
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;

@@ -6,12 +6,14 @@ macro_rules! line {
 }
 
 mod check;
+mod drill;
 mod init;
 mod keys;
 mod list;
 mod prune;
 mod push;
 mod restore;
+mod validate;
 
 use std::path::{Path, PathBuf};
 
@@ -37,6 +39,7 @@ use crate::exit::Exit;
         framewalk backup list --repo /mnt/backup/repo\n  \
         framewalk backup verify --repo /mnt/backup/repo\n  \
         framewalk backup restore --repo /mnt/backup/repo latest --to /tmp/proof\n  \
+        framewalk backup drill --repo /mnt/backup/repo --key SHEET   (on another machine)\n  \
         framewalk backup prune --repo /mnt/backup/repo --keep-last 7 --keep-monthly 12"
 )]
 pub struct Args {
@@ -58,6 +61,8 @@ pub enum What {
     Verify(check::Args),
     /// Bring back a generation, or some of its files, verified as they are written
     Restore(restore::Args),
+    /// Restore to scratch, check what came back, put it on record; exits 1 if a check fails
+    Drill(drill::Args),
     /// Drop generations by age and make their room free
     Prune(prune::Args),
 }
@@ -84,6 +89,7 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
         What::List(args) => list::run(args, globals),
         What::Verify(args) => check::run(args, globals),
         What::Restore(args) => restore::run(args, globals),
+        What::Drill(args) => drill::run(args, globals),
         What::Prune(args) => prune::run(args, globals),
     }
 }
@@ -113,11 +119,16 @@ fn time(seconds: i64) -> String {
     format!("{} {}Z", &text[..10], &text[11..19])
 }
 
-/// How long ago, in words.
-fn age(seconds: i64) -> String {
+/// Seconds since a time; 0 if it is to come.
+fn seconds_since(seconds: i64) -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let now = now.map_or(0, |now| now.as_secs() as i64);
-    format!("{} ago", short((now - seconds).max(0) as u64))
+    (now - seconds).max(0) as u64
+}
+
+/// How long ago, in words.
+fn age(seconds: i64) -> String {
+    format!("{} ago", short(seconds_since(seconds)))
 }
 
 fn short(s: u64) -> String {

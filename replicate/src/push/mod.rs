@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, Sender, bounded};
 
 use crate::catalog;
+use crate::drill::Machine;
 use crate::error::Error;
 use crate::generation::{Consistency, Draft, Layer, Manifest};
 use crate::hash::hex;
@@ -35,6 +36,7 @@ use lister::Lister;
 use sink::{Setup, Sink, Start};
 use state::{Folder, Head, Left, Line, Old};
 use work::{Batch, Job, Times, Worker};
+pub(crate) use work::{is_zero, read_full};
 
 /// A journal older than this is not used: prune may be about to remove its segments.
 const JOURNAL_AGE: Duration = Duration::from_hours(12);
@@ -188,6 +190,7 @@ pub fn push(
     let (consistency, because) = totals.consistency(options);
     let draft = Draft {
         set,
+        machine: Machine::here(&writer.id_key),
         started,
         finished: now(),
         consistency,
