@@ -12,7 +12,7 @@ use crate::store::drill_name;
 
 const TITLE: &str = "framewalk drill 1";
 /// The most bytes of a record.
-const BYTES_MAX: u64 = 64 << 10;
+pub(crate) const BYTES_MAX: u64 = 64 << 10;
 /// Records read at most, the newest.
 const RECORDS_MAX: usize = 1024;
 
@@ -151,7 +151,8 @@ impl Drill {
         Ok(keys::signed(TITLE, sign, &body))
     }
 
-    fn parse(repository: &Repository, name: &str, bytes: &[u8]) -> Result<Self, Error> {
+    /// Checks a record's bytes.
+    pub(crate) fn parse(repository: &Repository, name: &str, bytes: &[u8]) -> Result<Self, Error> {
         let Some(public) = repository.config.drill_public() else {
             let expected = "no drills: the config has no key that signs them";
             return Err(Error::damage(name, 0, expected, "one"));

@@ -31,6 +31,32 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The connection to a server was cut, and could not be made again.
+    #[error("{operation} {object} at {peer}: cut after {acknowledged} objects: {why}")]
+    Cut {
+        /// Such as "put".
+        operation: &'static str,
+        /// The object's path in the repository.
+        object: String,
+        /// The server.
+        peer: String,
+        /// Objects that it has acknowledged as synced.
+        acknowledged: u64,
+        /// What ended the connection.
+        why: String,
+    },
+    /// The server does not do this for us, or could not.
+    #[error("{operation} {object} at {peer}: {why}")]
+    Refused {
+        /// Such as "put".
+        operation: &'static str,
+        /// The object's path in the repository.
+        object: String,
+        /// The server.
+        peer: String,
+        /// What it said.
+        why: String,
+    },
     /// A key is missing, of the wrong kind, or belongs to another repository.
     #[error("{0}")]
     Key(String),

@@ -140,7 +140,13 @@ impl Manifest {
             .store
             .get(&name, OBJECT_BYTES_MAX)?
             .ok_or_else(|| Error::Request(format!("there is no generation {number}")))?;
-        let body = keys::checked(&name, TITLE, repository.source_public(), &bytes)?;
+        Self::parse(repository, number, &bytes)
+    }
+
+    /// Checks a manifest's bytes.
+    pub(crate) fn parse(repository: &Repository, number: u32, bytes: &[u8]) -> Result<Self, Error> {
+        let name = generation_name(number);
+        let body = keys::checked(&name, TITLE, repository.source_public(), bytes)?;
         let at = (bytes.len() - body.len()) as u64;
         let manifest: Self = serde_json::from_str(body).map_err(|e| {
             Error::damage(&name, at + e.column() as u64, "a manifest's JSON", e.to_string())
@@ -154,7 +160,7 @@ impl Manifest {
             let found = format!("generation {}", manifest.number);
             return Err(Error::damage(name, at, format!("generation {number}"), found));
         }
-        Ok(Self { id: Hash::of(&bytes), ..manifest })
+        Ok(Self { id: Hash::of(bytes), ..manifest })
     }
 
     /// Bytes of its parts, and how many layers.

@@ -28,6 +28,7 @@ mod segment;
 mod source;
 mod store;
 mod verify;
+pub mod wire;
 
 pub use compare::{Compared, compare, data_bytes};
 pub use drill::{Drill, Machine, Tally, WithKey, drills, record_drill};
@@ -39,4 +40,5 @@ pub use read::files;
 pub use repository::{InitOptions, NewKeys, PAGE, Reader, Repository, Writer};
 pub use restore::{Restored, restore};
 pub use source::database;
+pub use store::Store;
 pub use verify::{Verified, verify};

@@ -32,12 +32,20 @@ impl Relocations {
         let name = newest.name.clone();
         let bytes = repository.store.get(&name, OBJECT_BYTES_MAX * 16)?;
         let bytes = bytes.ok_or_else(|| Error::damage(&name, 0, "an object", "none"))?;
-        let body = keys::checked(&name, TITLE, repository.prune_public(), &bytes)?;
+        let number = name.rsplit_once('/').and_then(|(_, number)| number.parse().ok());
+        let foreign = || Error::damage(&name, 0, "a relocation table", "a foreign object");
+        Self::parse(repository, number.ok_or_else(foreign)?, &bytes)
+    }
+
+    /// Checks a table's bytes.
+    pub(crate) fn parse(repository: &Repository, number: u32, bytes: &[u8]) -> Result<Self, Error> {
+        let name = relocation_name(number);
+        let body = keys::checked(&name, TITLE, repository.prune_public(), bytes)?;
         let table: Self = serde_json::from_str(body).map_err(|e| {
             Error::damage(&name, e.column() as u64, "a table's JSON", e.to_string())
         })?;
         let ours = table.repository == crate::hex(&repository.config.repository)
-            && relocation_name(table.number) == name
+            && table.number == number
             && table.moved.values().flatten().all(|(_, s, _)| (*s as usize) < table.segments.len());
         if ours {
             Ok(table)

@@ -166,9 +166,13 @@ impl Repository {
 
     /// Opens the repository in a directory.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let store = Store::directory(path)?;
+        Self::in_store(Store::directory(path)?, &path.display().to_string())
+    }
+
+    /// Opens the repository in a store; `place` names it in errors.
+    pub fn in_store(store: Store, place: &str) -> Result<Self, Error> {
         let Some(text) = store.get("config", 1 << 16)? else {
-            let say = format!("{} is no backup repository: it has no config", path.display());
+            let say = format!("{place} is no backup repository: it has no config");
             return Err(Error::Request(say));
         };
         let config: Config = serde_json::from_slice(&text)

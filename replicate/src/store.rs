@@ -1,4 +1,5 @@
-//! The repository as a store of objects: put if absent, get, get a range, list, delete.
+//! The repository as a store of objects: put if absent, get, get a range, list, delete. A
+//! directory, or a server that has one.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,13 +13,47 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
 use crate::error::{At, Error};
 use crate::hash::{Hash, hex};
+use crate::wire::{Remote, Sending};
 
 /// Objects by name. Calls block.
 #[derive(Debug, Clone)]
 pub struct Store {
-    inner: Arc<dyn ObjectStore>,
+    inner: Inner,
     sent: Arc<AtomicU64>,
+}
+
+#[derive(Debug, Clone)]
+enum Inner {
+    Directory(Directory),
+    Remote(Arc<Remote>),
+}
+
+#[derive(Debug, Clone)]
+struct Directory {
+    objects: Arc<dyn ObjectStore>,
     root: PathBuf,
+}
+
+/// A put that was begun.
+#[derive(Debug)]
+pub(crate) enum Putting {
+    Done(bool),
+    Sent(Arc<Remote>, Box<Sending>, Arc<AtomicU64>),
+}
+
+impl Putting {
+    /// Waits until the object is synced. `Ok(false)`: the name existed already.
+    pub(crate) fn wait(self) -> Result<bool, Error> {
+        match self {
+            Self::Done(put) => Ok(put),
+            Self::Sent(remote, sending, sent) => {
+                let bytes = sending.bytes();
+                let put = remote.finish(*sending)?;
+                sent.fetch_add(if put { bytes } else { 0 }, Ordering::Relaxed);
+                Ok(put)
+            }
+        }
+    }
 }
 
 /// What a listing says of an object.
@@ -39,7 +74,18 @@ impl Store {
         let local = LocalFileSystem::new_with_prefix(&path)
             .map_err(|e| Error::Request(format!("{}: {e}", path.display())))?
             .with_fsync(true);
-        Ok(Self { inner: Arc::new(local), sent: Arc::default(), root: path })
+        let directory = Directory { objects: Arc::new(local), root: path };
+        Ok(Self { inner: Inner::Directory(directory), sent: Arc::default() })
+    }
+
+    /// What a server keeps.
+    pub fn remote(remote: Remote) -> Self {
+        Self { inner: Inner::Remote(Arc::new(remote)), sent: Arc::default() }
+    }
+
+    /// Whether every request takes a journey: then many should be under way at once.
+    pub fn is_remote(&self) -> bool {
+        matches!(self.inner, Inner::Remote(_))
     }
 
     /// Bytes put since this was made.
@@ -49,24 +95,116 @@ impl Store {
 
     /// Puts a new object, synced when this returns. `Ok(false)`: the name existed already.
     pub fn put(&self, name: &str, bytes: Bytes) -> Result<bool, Error> {
+        self.begin_put(name, bytes)?.wait()
+    }
+
+    /// Begins to put a new object: when this returns, its bytes are on their way.
+    pub(crate) fn begin_put(&self, name: &str, bytes: Bytes) -> Result<Putting, Error> {
         let len = bytes.len() as u64;
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        let at = Name::from(name);
-        let put = self.inner.put_opts(&at, bytes.into(), options);
-        match pollster::block_on(put) {
-            Ok(_) => {
-                self.sent.fetch_add(len, Ordering::Relaxed);
-                Ok(true)
+        match &self.inner {
+            Inner::Directory(directory) => {
+                let put = directory.put(name, bytes)?;
+                self.sent.fetch_add(if put { len } else { 0 }, Ordering::Relaxed);
+                Ok(Putting::Done(put))
             }
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
-            Err(e) => Err(failed("put", name, e)),
+            Inner::Remote(remote) => {
+                let sending = Box::new(remote.begin(name, bytes));
+                Ok(Putting::Sent(Arc::clone(remote), sending, Arc::clone(&self.sent)))
+            }
         }
     }
 
     /// All of an object of at most `most` bytes; `None` if there is none.
     pub fn get(&self, name: &str, most: u64) -> Result<Option<Bytes>, Error> {
+        match &self.inner {
+            Inner::Directory(directory) => directory.get(name, most),
+            Inner::Remote(remote) => remote.get(name, most),
+        }
+    }
+
+    /// Bytes `from..to` of an object.
+    pub fn range(&self, name: &str, from: u64, to: u64) -> Result<Bytes, Error> {
+        let bytes = match &self.inner {
+            Inner::Directory(directory) => directory.range(name, from, to)?,
+            Inner::Remote(remote) => remote.range(name, from, to)?,
+        };
+        let Some(bytes) = bytes else {
+            return Err(Error::damage(name, 0, "an object", "none"));
+        };
+        if bytes.len() as u64 != to - from {
+            let at = from + bytes.len() as u64;
+            return Err(Error::damage(name, at, format!("bytes up to {to}"), "the end"));
+        }
+        Ok(bytes)
+    }
+
+    /// Size of an object, if there is one.
+    pub fn size(&self, name: &str) -> Result<Option<u64>, Error> {
+        match &self.inner {
+            Inner::Directory(directory) => directory.size(name),
+            Inner::Remote(remote) => remote.size(name),
+        }
+    }
+
+    /// Sizes of objects, asked for all at once.
+    pub(crate) fn sizes(&self, names: &[String]) -> Result<Vec<Option<u64>>, Error> {
+        match &self.inner {
+            Inner::Directory(directory) => names.iter().map(|name| directory.size(name)).collect(),
+            Inner::Remote(remote) => remote.sizes(names),
+        }
+    }
+
+    /// Objects below a prefix, or all.
+    pub fn list(&self, prefix: Option<&str>) -> Result<Vec<Listed>, Error> {
+        let mut listed = match &self.inner {
+            Inner::Directory(directory) => directory.list(prefix)?,
+            Inner::Remote(remote) => remote.list(prefix.unwrap_or(""))?,
+        };
+        listed.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Ok(listed)
+    }
+
+    /// Removes what a killed process was putting: files named `OBJECT#N`, which no listing shows,
+    /// if older than so many seconds. Returns how many, and their bytes.
+    pub(crate) fn sweep_staged(&self, grace: i64) -> Result<(u64, u64), Error> {
+        match &self.inner {
+            Inner::Directory(directory) => directory.sweep_staged(grace),
+            Inner::Remote(remote) => remote.sweep(grace),
+        }
+    }
+
+    /// Removes an object; one that is gone already is no error.
+    pub fn delete(&self, name: &str) -> Result<(), Error> {
+        match &self.inner {
+            Inner::Directory(directory) => directory.delete(name),
+            Inner::Remote(remote) => remote.delete(name),
+        }
+    }
+
+    /// The folder, where the repository is one.
+    pub(crate) fn root(&self) -> Option<&Path> {
+        match &self.inner {
+            Inner::Directory(directory) => Some(&directory.root),
+            Inner::Remote(_) => None,
+        }
+    }
+}
+
+impl Directory {
+    fn put(&self, name: &str, bytes: Bytes) -> Result<bool, Error> {
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        let at = Name::from(name);
+        let put = self.objects.put_opts(&at, bytes.into(), options);
+        match pollster::block_on(put) {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+            Err(e) => Err(failed("put", name, e)),
+        }
+    }
+
+    fn get(&self, name: &str, most: u64) -> Result<Option<Bytes>, Error> {
         let got = pollster::block_on(async {
-            let got = self.inner.get(&Name::from(name)).await?;
+            let got = self.objects.get(&Name::from(name)).await?;
             let bytes = got.meta.size;
             if bytes > most {
                 return Ok(Err(bytes));
@@ -83,52 +221,38 @@ impl Store {
         }
     }
 
-    /// Bytes `from..to` of an object.
-    pub fn range(&self, name: &str, from: u64, to: u64) -> Result<Bytes, Error> {
+    /// `None`: no such object. Fewer bytes: it ends there.
+    fn range(&self, name: &str, from: u64, to: u64) -> Result<Option<Bytes>, Error> {
         let at = Name::from(name);
-        let get = self.inner.get_range(&at, from..to);
-        let bytes = match pollster::block_on(get) {
-            Ok(bytes) => bytes,
-            Err(object_store::Error::NotFound { .. }) => {
-                return Err(Error::damage(name, 0, "an object", "none"));
-            }
-            Err(object_store::Error::Generic { .. }) => Bytes::new(),
-            Err(e) => return Err(failed("get", name, e)),
-        };
-        if bytes.len() as u64 != to - from {
-            let at = from + bytes.len() as u64;
-            return Err(Error::damage(name, at, format!("bytes up to {to}"), "the end"));
+        match pollster::block_on(self.objects.get_range(&at, from..to)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(object_store::Error::Generic { .. }) => Ok(Some(Bytes::new())),
+            Err(e) => Err(failed("get", name, e)),
         }
-        Ok(bytes)
     }
 
-    /// Size of an object, if there is one.
-    pub fn size(&self, name: &str) -> Result<Option<u64>, Error> {
-        match pollster::block_on(self.inner.head(&Name::from(name))) {
+    fn size(&self, name: &str) -> Result<Option<u64>, Error> {
+        match pollster::block_on(self.objects.head(&Name::from(name))) {
             Ok(meta) => Ok(Some(meta.size)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(e) => Err(failed("look at", name, e)),
         }
     }
 
-    /// Objects below a prefix, or all.
-    pub fn list(&self, prefix: Option<&str>) -> Result<Vec<Listed>, Error> {
+    fn list(&self, prefix: Option<&str>) -> Result<Vec<Listed>, Error> {
         let name = prefix.map(Name::from);
-        let all = self.inner.list(name.as_ref()).try_collect::<Vec<_>>();
+        let all = self.objects.list(name.as_ref()).try_collect::<Vec<_>>();
         let all = pollster::block_on(all).map_err(|e| failed("list", prefix.unwrap_or("/"), e))?;
         let listed = all.into_iter().map(|meta| Listed {
             name: meta.location.to_string(),
             bytes: meta.size,
             changed: meta.last_modified.timestamp(),
         });
-        let mut listed: Vec<_> = listed.collect();
-        listed.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        Ok(listed)
+        Ok(listed.collect())
     }
 
-    /// Removes what a killed process was putting: files named `OBJECT#N`, which no listing shows,
-    /// if older than so many seconds. Returns how many, and their bytes.
-    pub(crate) fn sweep_staged(&self, grace: i64) -> Result<(u64, u64), Error> {
+    fn sweep_staged(&self, grace: i64) -> Result<(u64, u64), Error> {
         let (mut count, mut bytes) = (0, 0);
         let mut folders = vec![self.root.clone()];
         while let Some(folder) = folders.pop() {
@@ -149,9 +273,8 @@ impl Store {
         Ok((count, bytes))
     }
 
-    /// Removes an object; one that is gone already is no error.
-    pub fn delete(&self, name: &str) -> Result<(), Error> {
-        match pollster::block_on(self.inner.delete(&Name::from(name))) {
+    fn delete(&self, name: &str) -> Result<(), Error> {
+        match pollster::block_on(self.objects.delete(&Name::from(name))) {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(e) => Err(failed("delete", name, e)),
         }

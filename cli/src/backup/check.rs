@@ -5,11 +5,12 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use replicate::wire::Role;
 use replicate::{Hash, Manifest, Repository, hex, verify};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Where, keys};
+use super::{Where, keys, remote};
 use crate::cli::Globals;
 use crate::exit::Exit;
 use crate::term::{bytes, counted, grouped, safe};
@@ -77,7 +78,7 @@ pub(super) fn remember(
 }
 
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
-    let repository = Repository::open(super::directory(&args.place.repo)?)?;
+    let repository = remote::open(&args.place, &[Role::Restore, Role::Prune])?;
     let reader =
         if args.without_key { None } else { Some(keys::reader(&args.place, &repository)?) };
     let only = match &args.generation {

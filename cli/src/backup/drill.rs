@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use replicate::keys::Key;
+use replicate::wire::Role;
 use replicate::{
     Drill, Manifest, Reader, Repository, Restored, Tally, WithKey, compare, data_bytes, files, hex,
     record_drill, restore,
@@ -16,7 +17,7 @@ use replicate::{
 use serde_json::json;
 
 use super::validate::{self, Check, Outcome};
-use super::{Where, keys};
+use super::{Where, keys, remote};
 use crate::cli::Globals;
 use crate::exit::Exit;
 use crate::term::{bytes, counted, safe};
@@ -59,7 +60,7 @@ pub struct Args {
 }
 
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
-    let repository = Repository::open(super::directory(&args.place.repo)?)?;
+    let repository = remote::open(&args.place, &[Role::Restore])?;
     if let Some(file) = &args.record {
         let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
         let drill = record_drill(&repository, &text)?;

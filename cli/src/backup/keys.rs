@@ -1,6 +1,7 @@
 //! Where keys and what is remembered are kept.
 
-use std::path::PathBuf;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use replicate::keys::Key;
@@ -18,7 +19,19 @@ fn home(variable: &str, below: &str) -> anyhow::Result<PathBuf> {
 
 /// Where init puts keys.
 pub(super) fn default_dir(repository: &str) -> anyhow::Result<PathBuf> {
-    Ok(home("XDG_CONFIG_HOME", ".config")?.join(repository))
+    Ok(config_dir()?.join(repository))
+}
+
+/// Where keys of repositories and of servers are.
+pub(super) fn config_dir() -> anyhow::Result<PathBuf> {
+    home("XDG_CONFIG_HOME", ".config")
+}
+
+/// A folder that nobody else can look into; made if there is none.
+pub(super) fn private_dir(dir: &Path) -> anyhow::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    let made = builder.recursive(true).mode(0o700).create(dir);
+    made.with_context(|| format!("make {}", dir.display()))
 }
 
 /// Where push remembers digests, and verify what it found.

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use replicate::{Drill, Manifest, Repository, drills, files, hex};
+use replicate::wire::Role;
+use replicate::{Drill, Manifest, drills, files, hex};
 use serde_json::json;
 
 use super::check::Known;
-use super::{Where, keys, push};
+use super::{Where, keys, push, remote};
 use crate::cli::Globals;
 use crate::exit::Exit;
 use crate::term::{bytes, safe};
@@ -26,7 +27,7 @@ pub struct Args {
 }
 
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
-    let repository = Repository::open(super::directory(&args.place.repo)?)?;
+    let repository = remote::open(&args.place, &[Role::Restore, Role::Prune, Role::Source])?;
     if let Some(wanted) = &args.generation {
         let manifest = super::generation(&repository, wanted)?;
         let reader = keys::reader(&args.place, &repository)?;

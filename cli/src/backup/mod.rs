@@ -10,9 +10,12 @@ mod drill;
 mod init;
 mod keys;
 mod list;
+mod peers;
 mod prune;
 mod push;
+mod remote;
 mod restore;
+mod serve;
 mod validate;
 
 use std::path::{Path, PathBuf};
@@ -30,7 +33,8 @@ use crate::exit::Exit;
         with a signed manifest. A generation is whole or it does not exist. Files are stored as \
         they were read: of a database that was being written to, that may not be usable, and \
         push says `not consistent`.\n\n\
-        The repository is a directory. Three keys are made: source.key adds, restore.key reads, \
+        The repository is a directory, or one behind `framewalk backup serve`, named as \
+        tls://HOST:PORT. Three keys are made: source.key adds, restore.key reads, \
         prune.key drops. Keep restore.key and the recovery sheet away from the machine that is \
         backed up, and nowhere but there else.",
     after_long_help = "Examples:\n  \
@@ -40,7 +44,12 @@ use crate::exit::Exit;
         framewalk backup verify --repo /mnt/backup/repo\n  \
         framewalk backup restore --repo /mnt/backup/repo latest --to /tmp/proof\n  \
         framewalk backup drill --repo /mnt/backup/repo --key SHEET   (on another machine)\n  \
-        framewalk backup prune --repo /mnt/backup/repo --keep-last 7 --keep-monthly 12"
+        framewalk backup prune --repo /mnt/backup/repo --keep-last 7 --keep-monthly 12\n\n\
+        Over a network (TLS 1.3, keys on both sides):\n  \
+        framewalk backup serve --repo /srv/repo                          on the server\n  \
+        framewalk backup enrol --repo /srv/repo --role source web1       there: prints a code\n  \
+        framewalk backup join tls://nas:4780 --code CODE                 on web1, once\n  \
+        framewalk backup push --repo tls://nas:4780 /srv/practice.fdb    on web1"
 )]
 pub struct Args {
     /// What to do.
@@ -65,12 +74,22 @@ pub enum What {
     Drill(drill::Args),
     /// Drop generations by age and make their room free
     Prune(prune::Args),
+    /// Serve a repository to enrolled machines, over TLS
+    Serve(serve::Args),
+    /// On the server: make a one-time code for a new machine
+    Enrol(peers::EnrolArgs),
+    /// Use such a code, once: this machine and the server know each other from then on
+    Join(remote::Args),
+    /// On the server: who is enrolled
+    Peers(peers::ListArgs),
+    /// On the server: let a machine in no more
+    Revoke(peers::RevokeArgs),
 }
 
 /// Which repository, and where its keys are.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Where {
-    /// The repository: a directory
+    /// The repository: a directory, or tls://HOST:PORT
     #[arg(long, value_name = "REPO")]
     pub repo: PathBuf,
     /// Where the keys are [default: ~/.config/framewalk/backup/ID, as init wrote them]
@@ -79,6 +98,9 @@ pub struct Where {
     /// One key file, or the recovery sheet typed into a file
     #[arg(long, value_name = "FILE", conflicts_with = "key_dir")]
     pub key: Option<PathBuf>,
+    /// Where this machine's keys for a server are [default: where join put them]
+    #[arg(long, value_name = "DIR")]
+    pub peer_dir: Option<PathBuf>,
 }
 
 /// Runs `framewalk backup`.
@@ -91,6 +113,11 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
         What::Restore(args) => restore::run(args, globals),
         What::Drill(args) => drill::run(args, globals),
         What::Prune(args) => prune::run(args, globals),
+        What::Serve(args) => serve::run(args, globals),
+        What::Enrol(args) => peers::enrol(args, globals),
+        What::Join(args) => remote::join(args, globals),
+        What::Peers(args) => peers::list(args, globals),
+        What::Revoke(args) => peers::revoke(args, globals),
     }
 }
 
@@ -104,11 +131,14 @@ fn put(line: std::fmt::Arguments<'_>) {
     }
 }
 
-/// The place of a repository: only directories today.
+/// The place of a repository that must be a directory of this machine.
 fn directory(repo: &Path) -> anyhow::Result<&Path> {
     let text = repo.to_string_lossy();
     if let Some((scheme, _)) = text.split_once("://") {
-        bail!("{scheme}:// repositories are not built yet: name a directory");
+        if scheme == "tls" {
+            bail!("this is done where the repository is: name its directory there");
+        }
+        bail!("{scheme}:// repositories are not built yet: name a directory, or tls://HOST:PORT");
     }
     Ok(repo)
 }

@@ -1,10 +1,11 @@
 //! `backup prune`.
 
 use anyhow::bail;
-use replicate::{Repository, Retention, prune};
+use replicate::wire::Role;
+use replicate::{Retention, prune};
 use serde_json::json;
 
-use super::{Where, keys};
+use super::{Where, keys, remote};
 use crate::cli::Globals;
 use crate::exit::Exit;
 use crate::term::{bytes, counted};
@@ -44,7 +45,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     if retention.last + retention.daily + retention.weekly + retention.monthly == 0 {
         bail!("say what to keep: --keep-last, --keep-daily, --keep-weekly, --keep-monthly");
     }
-    let repository = Repository::open(super::directory(&args.place.repo)?)?;
+    let repository = remote::open(&args.place, &[Role::Prune])?;
     let key = keys::read(&args.place, &repository, "prune.key")?;
     let grace = i64::from(args.grace_hours) * 3600;
     let done = prune(&repository, &key, &retention, grace, args.dry_run)?;

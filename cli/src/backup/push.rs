@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use replicate::catalog::{File, FileKind, Judged};
 use replicate::push::{Done, Options, Report, push};
-use replicate::{Consistency, Repository, hex};
+use replicate::wire::Role;
+use replicate::{Consistency, hex};
 use serde_json::json;
 
-use super::{Where, keys};
+use super::{Where, keys, remote};
 use crate::cli::Globals;
 use crate::exit::Exit;
 use crate::term::{bytes, counted, safe};
@@ -43,7 +44,7 @@ pub struct Args {
 }
 
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
-    let repository = Repository::open(super::directory(&args.place.repo)?)?;
+    let repository = remote::open(&args.place, &[Role::Source])?;
     let key = keys::read(&args.place, &repository, "source.key")?;
     let writer = repository.writer(&key)?;
     let canonical = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
@@ -58,7 +59,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     let (mut few, mut count) = (Vec::new(), 0_usize);
     let every = args.files;
     let as_json = globals.json;
-    let report = push(&repository, &writer, &options, &mut |done| {
+    let pushed = push(&repository, &writer, &options, &mut |done| {
         count += 1;
         if as_json {
             if every {
@@ -69,7 +70,8 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
         } else if count <= FEW {
             few.push(file_line(done));
         }
-    })?;
+    });
+    let report = pushed.map_err(remote::explained)?;
     if !globals.json && !every && count <= FEW {
         for line in &few {
             line!("{line}");

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use replicate::{Repository, restore};
+use replicate::restore;
+use replicate::wire::Role;
 use serde_json::json;
 
-use super::{Where, keys};
+use super::{Where, keys, remote};
 use crate::cli::Globals;
 use crate::exit::Exit;
 use crate::term::{bytes, counted, safe};
@@ -28,7 +29,7 @@ pub struct Args {
 }
 
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
-    let repository = Repository::open(super::directory(&args.place.repo)?)?;
+    let repository = remote::open(&args.place, &[Role::Restore])?;
     let manifest = super::generation(&repository, &args.generation)?;
     let reader = keys::reader(&args.place, &repository)?;
     let bar = crate::term::Progress::new("restore", Some(manifest.bytes), globals.quiet);

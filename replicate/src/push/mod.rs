@@ -317,9 +317,10 @@ fn wants_base(repository: &Repository, layers: &[Layer]) -> bool {
 
 /// Nothing that the manifest will need was removed while the push ran.
 fn still_there(repository: &Repository, segments: &[SegmentRef]) -> Result<(), Error> {
-    for segment in segments.iter().filter(|segment| segment.bytes > 0) {
-        let name = segment_name(&segment.hash);
-        let found = repository.store.size(&name)?;
+    let stored: Vec<_> = segments.iter().filter(|segment| segment.bytes > 0).collect();
+    let names: Vec<_> = stored.iter().map(|segment| segment_name(&segment.hash)).collect();
+    let sizes = repository.store.sizes(&names)?;
+    for ((segment, name), found) in stored.into_iter().zip(names).zip(sizes) {
         if found != Some(u64::from(segment.bytes)) {
             let expected = format!("the {} bytes that this push stored", segment.bytes);
             return Err(Error::damage(name, 0, expected, format!("{found:?}")));

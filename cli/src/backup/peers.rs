@@ -1,0 +1,128 @@
+//! `backup enrol`, `backup peers`, `backup revoke`: who a server lets in.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use replicate::Repository;
+use replicate::wire::{Peers, Role};
+use serde_json::json;
+
+use super::remote;
+use crate::cli::Globals;
+use crate::exit::Exit;
+use crate::walk::talk;
+
+/// The repository on this machine, and where its server's key and peers are.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Served {
+    /// The repository: a directory of this machine
+    #[arg(long, value_name = "REPO")]
+    pub repo: PathBuf,
+    /// The server's key and its peers [default: ~/.config/framewalk/backup/ID/serve]
+    #[arg(long, value_name = "DIR")]
+    pub serve_dir: Option<PathBuf>,
+}
+
+impl Served {
+    pub(super) fn open(&self) -> anyhow::Result<(Repository, Peers)> {
+        let repository = Repository::open(super::directory(&self.repo)?)?;
+        let folder = remote::serve_dir(self.serve_dir.as_deref(), &repository)?;
+        let root = self.repo.canonicalize()?;
+        let inside = |path: &PathBuf| path.canonicalize().is_ok_and(|p| p.starts_with(&root));
+        if inside(&folder) || folder.ancestors().any(|above| inside(&above.to_owned())) {
+            bail!("{} lies in the repository: the server's key must not", folder.display());
+        }
+        Ok((repository, Peers::open(&folder)?))
+    }
+}
+
+/// Make a one-time code for a new peer
+#[derive(Debug, Clone, clap::Args)]
+pub struct EnrolArgs {
+    #[command(flatten)]
+    pub served: Served,
+    /// What it may do
+    #[arg(long, value_name = "ROLE", value_parser = ["source", "restore", "prune"])]
+    pub role: String,
+    /// How the server calls it: letters, digits, dots, dashes
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// The code is good for so long
+    #[arg(long, value_name = "HOURS", default_value_t = 1)]
+    pub hours: u16,
+}
+
+/// Who is enrolled
+#[derive(Debug, Clone, clap::Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    pub served: Served,
+}
+
+/// Let a peer in no more
+#[derive(Debug, Clone, clap::Args)]
+pub struct RevokeArgs {
+    #[command(flatten)]
+    pub served: Served,
+    /// As `backup peers` shows it
+    #[arg(value_name = "NAME")]
+    pub name: String,
+}
+
+pub(super) fn enrol(args: &EnrolArgs, globals: &Globals) -> anyhow::Result<Exit> {
+    let (_, peers) = args.served.open()?;
+    let role = match &*args.role {
+        "source" => Role::Source,
+        "restore" => Role::Restore,
+        _ => Role::Prune,
+    };
+    let code = peers.enrol(&args.name, role, i64::from(args.hours) * 3600)?.text();
+    if globals.json {
+        line!(
+            "{}",
+            json!({
+                "schema": "framewalk.backup-enrol/1", "peer": args.name, "role": role,
+                "code": code, "hours": args.hours,
+            })
+        );
+        return Ok(Exit::Done);
+    }
+    line!("{code}");
+    if !globals.quiet {
+        talk(&format!(
+            "Good once, for {} h. On {}: framewalk backup join tls://THIS-HOST:{} --code CODE",
+            args.hours,
+            args.name,
+            remote::PORT
+        ));
+    }
+    Ok(Exit::Done)
+}
+
+pub(super) fn list(args: &ListArgs, globals: &Globals) -> anyhow::Result<Exit> {
+    let (_, peers) = args.served.open()?;
+    for peer in peers.list()? {
+        let since = super::time(peer.since);
+        if globals.json {
+            line!(
+                "{}",
+                json!({
+                    "schema": "framewalk.backup-peer/1", "peer": peer.name, "role": peer.role,
+                    "since": since,
+                })
+            );
+        } else {
+            line!("{:<20}  {:<7}  since {since}", peer.name, peer.role.to_string());
+        }
+    }
+    Ok(Exit::Done)
+}
+
+pub(super) fn revoke(args: &RevokeArgs, globals: &Globals) -> anyhow::Result<Exit> {
+    let (_, peers) = args.served.open()?;
+    let gone = peers.revoke(&args.name)?;
+    if !globals.quiet {
+        talk(&format!("{}, {}: let in no more; open sessions end now", gone.name, gone.role));
+    }
+    Ok(Exit::Done)
+}

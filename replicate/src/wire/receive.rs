@@ -1,0 +1,235 @@
+//! An object being received: staged beside its place, checked, linked to its name.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use super::policy::Object;
+use crate::drill::Drill;
+use crate::generation::Manifest;
+use crate::hash::Hash;
+use crate::push::now;
+use crate::relocation::Relocations;
+use crate::repository::Repository;
+use crate::store::part_name;
+
+/// A manifest may be dated so far ahead of the server's clock, in seconds.
+const AHEAD: i64 = 3600;
+/// A segment's and a part's first bytes, with the repository's id behind.
+const HEAD: usize = 24;
+
+/// A file `OBJECT#N`, which no listing shows; removed unless it is kept.
+#[derive(Debug)]
+struct Staged {
+    file: fs::File,
+    path: PathBuf,
+    target: PathBuf,
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl Staged {
+    fn new(root: &Path, name: &str) -> io::Result<Self> {
+        let target = root.join(name);
+        let folder = target.parent().unwrap_or(root);
+        if !folder.is_dir() {
+            fs::create_dir_all(folder)?;
+            let mut above = folder.ancestors().skip(1).take_while(|above| above.starts_with(root));
+            above.try_for_each(sync)?;
+        }
+        for n in 1..10_000 {
+            let path = PathBuf::from(format!("{}#{n}", target.display()));
+            let mut options = fs::OpenOptions::new();
+            match options.read(true).write(true).create_new(true).open(&path) {
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                made => return Ok(Self { file: made?, path, target }),
+            }
+        }
+        Err(io::Error::other("too many puts of this object were cut off: prune sweeps them"))
+    }
+
+    /// Syncs it and gives it its name. `Ok(false)`: the name exists.
+    fn keep(self) -> io::Result<bool> {
+        self.file.sync_all()?;
+        let folder = self.target.parent().unwrap_or(Path::new("/")).to_owned();
+        match fs::hard_link(&self.path, &self.target) {
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+            Err(e) => return Err(e),
+        }
+        drop(self);
+        sync(&folder).map(|()| true)
+    }
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    fs::File::open(folder)?.sync_all()
+}
+
+/// Why an object was not taken.
+#[derive(Debug)]
+pub(crate) enum No {
+    /// It must not be.
+    Refused(String),
+    /// The disk did not take it.
+    Failed(String),
+}
+
+impl From<io::Error> for No {
+    fn from(e: io::Error) -> Self {
+        Self::Failed(format!("the server's disk: {e}"))
+    }
+}
+
+/// An object on its way in.
+#[derive(Debug)]
+pub(crate) struct Receiving {
+    pub(crate) name: String,
+    object: Object,
+    left: u64,
+    head: Vec<u8>,
+    hash: blake3::Hasher,
+    /// None: what comes is thrown away, the reason was told.
+    staged: Option<Staged>,
+}
+
+impl Receiving {
+    pub(crate) fn new(root: &Path, name: &str, object: Object, size: u64) -> Result<Self, No> {
+        let staged = Some(Staged::new(root, name)?);
+        Ok(Self { staged, ..Self::nothing(name, object, size) })
+    }
+
+    /// What is not taken still comes, and is thrown away.
+    pub(crate) fn nothing(name: &str, object: Object, size: u64) -> Self {
+        let (name, head, hash) = (name.to_owned(), Vec::new(), blake3::Hasher::new());
+        Self { name, object, left: size, head, hash, staged: None }
+    }
+
+    /// Takes a piece. `Ok(true)`: that was the last.
+    pub(crate) fn piece(&mut self, bytes: &[u8]) -> Result<bool, No> {
+        let Some(left) = self.left.checked_sub(bytes.len() as u64).filter(|_| !bytes.is_empty())
+        else {
+            self.staged = None;
+            return Err(No::Refused("more bytes than were announced, or none".to_owned()));
+        };
+        self.left = left;
+        if let Some(staged) = &mut self.staged {
+            let more = (HEAD - self.head.len()).min(bytes.len());
+            self.head.extend_from_slice(&bytes[..more]);
+            self.hash.update(bytes);
+            if let Err(e) = staged.file.write_all(bytes) {
+                self.staged = None;
+                return Err(e.into());
+            }
+        }
+        Ok(left == 0)
+    }
+
+    /// Whether its pieces are thrown away.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.staged.is_none()
+    }
+
+    /// Whether all pieces came.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.left == 0
+    }
+
+    /// Checks what came and keeps it. `Ok(false)`: the name exists.
+    pub(crate) fn keep(self, repository: &Repository) -> Result<bool, No> {
+        let Some(staged) = self.staged else { return Ok(false) };
+        let found = Hash(*self.hash.finalize().as_bytes());
+        match self.object {
+            Object::Segment(hash) | Object::Map(hash) => {
+                if found != hash {
+                    let say = format!("{}: its bytes have the BLAKE3 {found}", self.name);
+                    return Err(No::Refused(say));
+                }
+                let magic: &[u8] = if let Object::Map(_) = self.object {
+                    b"FWMAP\0\0\x01"
+                } else {
+                    b"FWSEG\0\0\x01"
+                };
+                let id = &repository.config.repository;
+                if self.head.get(..8) != Some(magic) || self.head.get(8..) != Some(&id[..]) {
+                    let say = format!("{}: it is not of this repository", self.name);
+                    return Err(No::Refused(say));
+                }
+            }
+            Object::Generation(number) => {
+                generation(repository, number, &whole(&staged)?).map_err(No::Refused)?;
+            }
+            Object::Relocation(number) => {
+                relocation(repository, number, &whole(&staged)?).map_err(No::Refused)?;
+            }
+            Object::Drill(hash) => {
+                let bytes = whole(&staged)?;
+                let checked = Drill::parse(repository, &self.name, &bytes);
+                checked.map_err(|e| No::Refused(e.to_string()))?;
+                if found != hash {
+                    let say = format!("{}: its bytes have the BLAKE3 {found}", self.name);
+                    return Err(No::Refused(say));
+                }
+            }
+            Object::Config => return Err(No::Refused("config is never put".to_owned())),
+        }
+        Ok(staged.keep()?)
+    }
+}
+
+fn whole(staged: &Staged) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; staged.file.metadata()?.len() as usize];
+    staged.file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
+}
+
+/// The next number in a folder; `None`: this one exists.
+fn next(repository: &Repository, folder: &str, number: u32) -> Result<Option<u32>, String> {
+    let listed = repository.store.list(Some(folder)).map_err(|e| e.to_string())?;
+    let numbers = listed.iter().filter_map(|o| o.name.rsplit_once('/')?.1.parse::<u32>().ok());
+    let numbers: Vec<_> = numbers.collect();
+    let newest = numbers.iter().copied().max().unwrap_or(0);
+    Ok((!numbers.contains(&number)).then_some(newest.saturating_add(1)))
+}
+
+/// A manifest: signed by this repository's source key, whole, next in order, not of the future.
+fn generation(repository: &Repository, number: u32, bytes: &[u8]) -> Result<(), String> {
+    match next(repository, "generations", number)? {
+        None => return Ok(()), // linking finds out, and the client is told
+        Some(next) if next == number => {}
+        Some(next) => return Err(format!("generation {number} is out of order: {next} is next")),
+    }
+    let manifest = Manifest::parse(repository, number, bytes).map_err(|e| e.to_string())?;
+    let latest = now() + AHEAD;
+    if manifest.started > manifest.finished || manifest.finished > latest {
+        return Err(format!(
+            "generation {number} is dated {} to {}, the server's clock says {}",
+            manifest.started,
+            manifest.finished,
+            now()
+        ));
+    }
+    for part in manifest.layers.iter().flat_map(|layer| &layer.parts) {
+        let name = part_name(&part.hash);
+        let size = repository.store.size(&name).map_err(|e| e.to_string())?;
+        if size != Some(u64::from(part.bytes)) {
+            return Err(format!("generation {number} needs {name}, which is not here whole"));
+        }
+    }
+    Ok(())
+}
+
+/// A relocation table: signed by this repository's prune key, next in order.
+fn relocation(repository: &Repository, number: u32, bytes: &[u8]) -> Result<(), String> {
+    match next(repository, "relocations", number)? {
+        None => return Ok(()),
+        Some(next) if next == number => {}
+        Some(next) => return Err(format!("relocation {number} is out of order: {next} is next")),
+    }
+    Relocations::parse(repository, number, bytes).map(|_| ()).map_err(|e| e.to_string())
+}
