@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::generation::Consistency;
 use crate::hash::Hash;
 use crate::keys::Secret;
 use crate::part::FileId;
@@ -93,9 +94,23 @@ pub struct File {
     /// Its size or times moved while it was read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub moved: bool,
+    /// What it is of its source; none: not consistent, read where others could write to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consistency: Option<Consistency>,
+    /// By which hook it was held still or copied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<String>,
+    /// How that was checked, and with what result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked: Option<String>,
 }
 
 impl File {
+    /// What it is of its source.
+    pub fn consistency(&self) -> Consistency {
+        self.consistency.unwrap_or(Consistency::Not)
+    }
+
     /// The id under which its pages are indexed.
     pub(crate) fn id(&self, key: &Secret) -> FileId {
         let mut bytes = b"path:".to_vec();

@@ -14,6 +14,9 @@ const TITLE: &str = "framewalk generation 1";
 /// What a generation is of its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Consistency {
+    /// As its own program would leave it: a hook held it still or copied it.
+    #[serde(rename = "application-consistent")]
+    Application,
     /// As after a power cut: all of it was read from something that did not change.
     #[serde(rename = "crash-consistent")]
     Crash,

@@ -11,6 +11,7 @@
 pub mod catalog;
 mod compare;
 mod crypt;
+mod database;
 mod drill;
 mod error;
 mod generation;
@@ -31,6 +32,7 @@ mod verify;
 pub mod wire;
 
 pub use compare::{Compared, compare, data_bytes};
+pub use database::{database, is_locked};
 pub use drill::{Drill, Machine, Tally, WithKey, drills, record_drill};
 pub use error::{Damage, Error};
 pub use generation::{Consistency, Manifest};
@@ -39,6 +41,5 @@ pub use prune::{Pruned, Retention, prune};
 pub use read::files;
 pub use repository::{InitOptions, NewKeys, PAGE, Reader, Repository, Writer};
 pub use restore::{Restored, restore};
-pub use source::database;
 pub use store::Store;
 pub use verify::{Verified, verify};

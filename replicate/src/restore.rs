@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Sender, bounded};
 use rustix::fs::{AtFlags, Timespec, Timestamps};
 
-use crate::catalog::{File, FileKind};
+use crate::catalog::{Cut, File, FileKind};
 use crate::error::{At, Error};
 use crate::generation::Manifest;
 use crate::hash::unhex;
@@ -37,6 +37,8 @@ pub struct Restored {
     pub took: Duration,
     /// What could not be made as it was, and why.
     pub incomplete: Vec<(PathBuf, String)>,
+    /// Firebird databases taken under nbackup's lock: `nbackup -F` before they are opened.
+    pub locked: Vec<PathBuf>,
 }
 
 struct Work {
@@ -235,6 +237,13 @@ fn write(
 /// Links, then owners, modes and times; directories last, from the deepest.
 fn finish(to: &Path, files: &[File], restored: &mut Restored) {
     for file in files.iter().rev().filter(|file| file.kind != FileKind::HardLink) {
+        if file.cut == Some(Cut::Pages) && file.because.starts_with("Firebird") {
+            let path = to.join(&file.path);
+            let head = fs::File::open(&path).map(|file| crate::source::head(&file));
+            if head.is_ok_and(|head| crate::is_locked(&head) == Some(true)) {
+                restored.locked.push(path);
+            }
+        }
         if let Err(why) = dress(to, file) {
             restored.incomplete.push((file.path.clone(), why));
         }

@@ -154,45 +154,6 @@ pub(crate) fn next_data(file: &fs::File, from: u64, end: u64) -> Option<(u64, u6
     }
 }
 
-/// A database by its first bytes, or by those of its name where there are none to go by.
-pub fn database(head: &[u8], path: &Path) -> Option<&'static str> {
-    let at = |offset: usize, magic: &[u8]| head.get(offset..).is_some_and(|h| h.starts_with(magic));
-    let two =
-        |offset: usize| head.get(offset..offset + 2).map(|b| u16::from_le_bytes([b[0], b[1]]));
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
-    let is = |known: &[&str]| known.iter().any(|k| k.eq_ignore_ascii_case(extension));
-    if at(0, b"SQLite format 3\0") {
-        return Some("SQLite");
-    }
-    if at(0, &[0x37, 0x7f, 0x06, 0x82]) || at(0, &[0x37, 0x7f, 0x06, 0x83]) {
-        return Some("SQLite WAL");
-    }
-    // pag_type 1 (header), hdr_page_size, hdr_ods_version with Firebird's flag (jrd/ods.h)
-    let page = two(16).is_some_and(|size| (1024..=32768).contains(&size) && size.is_power_of_two());
-    if at(0, &[1]) && page && two(18).is_some_and(|ods| ods & 0x8000 != 0 && ods & 0xff < 0x20) {
-        return Some("Firebird");
-    }
-    // FIL_PAGE_TYPE of page 0 is FSP_HDR (8), big-endian; FIL_PAGE_OFFSET is 0
-    if at(24, &[0, 8]) && at(4, &[0; 4]) && (is(&["ibd"]) || path.ends_with("ibdata1")) {
-        return Some("InnoDB");
-    }
-    // pd_pagesize_version: 8192 | layout version 4, or a page that is still empty in its heap
-    if two(18) == Some(0x2004) && two(12).is_some_and(|lower| lower >= 24) {
-        return Some("PostgreSQL");
-    }
-    // page header: version 1, type 15 (file header)
-    if at(0, &[1, 15]) && is(&["mdf", "ndf"]) {
-        return Some("MSSQL");
-    }
-    if at(4, b"Standard Jet DB") || at(4, b"Standard ACE DB") {
-        return Some("Access");
-    }
-    if is(&["4dd", "4dindx"]) {
-        return Some("4D (by its name)");
-    }
-    None
-}
-
 /// A disk image by its first bytes or its name.
 fn image(head: &[u8], path: &Path) -> bool {
     let at = |offset: usize, magic: &[u8]| head.get(offset..).is_some_and(|h| h.starts_with(magic));
@@ -207,11 +168,16 @@ fn image(head: &[u8], path: &Path) -> bool {
 }
 
 /// How a file is cut, and why. `sparse`: fewer blocks than bytes.
-pub(crate) fn cut(head: &[u8], found: &Found, length: u64) -> (Cut, String) {
+pub(crate) fn cut(
+    head: &[u8],
+    database: Option<&'static str>,
+    found: &Found,
+    length: u64,
+) -> (Cut, String) {
     if found.kind == FileKind::Disk {
         return (Cut::Pages, "disk".to_owned());
     }
-    if let Some(name) = database(head, &found.real) {
+    if let Some(name) = database {
         return (Cut::Pages, name.to_owned());
     }
     if image(head, &found.real) {
@@ -232,49 +198,10 @@ pub(crate) fn head(file: &fs::File) -> Vec<u8> {
     head
 }
 
-/// File systems whose times cannot be trusted: a server or another process keeps them.
-pub(crate) fn is_remote(file: &fs::File) -> bool {
-    // linux/magic.h: NFS, SMB, CIFS, SMB2, FUSE, 9P, CEPH, AFS; a file system that does not say
-    const REMOTE: [u64; 8] = [
-        0x6969,
-        0x517b,
-        0xff53_4d42,
-        0xfe53_4d42,
-        0x6573_5546,
-        0x0102_1997,
-        0x00c3_6400,
-        0x5346_414f,
-    ];
-    rustix::fs::fstatfs(file)
-        .map_or(true, |stat| REMOTE.contains(&(stat.f_type as u64 & 0xffff_ffff)))
-}
-
 /// Whether nothing can write there at all: a file system mounted read-only, such as a snapshot.
 pub(crate) fn is_read_only(file: &fs::File) -> bool {
     let flags = rustix::fs::fstatvfs(file).map(|stat| stat.f_flag);
     flags.is_ok_and(|flags| flags.contains(rustix::fs::StatVfsMountFlags::RDONLY))
-}
-
-/// Inodes that any process holds open or mapped; `None` if not all processes can be looked into.
-pub(crate) fn open_inodes() -> Option<HashSet<(u64, u64)>> {
-    if !rustix::process::geteuid().is_root() {
-        return None;
-    }
-    let mut open = HashSet::new();
-    for process in fs::read_dir("/proc").ok()?.flatten() {
-        let name = process.file_name();
-        let ours = name.to_str() == Some(&*std::process::id().to_string());
-        if ours || !name.as_encoded_bytes()[0].is_ascii_digit() {
-            continue;
-        }
-        for links in ["fd", "map_files"] {
-            // a process that has ended holds nothing
-            let Ok(entries) = fs::read_dir(process.path().join(links)) else { continue };
-            let metas = entries.flatten().filter_map(|entry| fs::metadata(entry.path()).ok());
-            open.extend(metas.map(|meta| (meta.dev(), meta.ino())));
-        }
-    }
-    Some(open)
 }
 
 /// Extended attributes with their values in hexadecimal.
@@ -285,24 +212,4 @@ pub(crate) fn xattrs(path: &Path) -> Vec<(String, String)> {
         Some((name.to_str()?.to_owned(), crate::hash::hex(&value)))
     });
     pairs.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn databases_by_their_bytes() {
-        let is = |head: &[u8], path: &str| database(head, Path::new(path));
-        assert_eq!(is(b"SQLite format 3\0....", "x"), Some("SQLite"));
-        assert_eq!(is(&[0x37, 0x7f, 6, 0x82, 0], "x-wal"), Some("SQLite WAL"));
-        let mut page = [0; 64];
-        page[0] = 1;
-        page[16..20].copy_from_slice(&[0, 0x40, 12, 0x80]);
-        assert_eq!(is(&page, "practice.fdb"), Some("Firebird"));
-        page[19] = 0;
-        assert_eq!(is(&page, "practice.fdb"), None);
-        assert_eq!(is(b"\0\x01\0\0Standard Jet DB\0", "x.mdb"), Some("Access"));
-        assert_eq!(is(b"hello", "notes.txt"), None);
-    }
 }

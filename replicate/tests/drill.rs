@@ -25,6 +25,7 @@ fn made(dir: &std::path::Path) -> (Repository, NewKeys, Manifest) {
         full_hash_every: 86_400,
         snapshot: false,
         threads: 2,
+        ..Options::default()
     };
     let writer = repository.writer(&keys.source).unwrap();
     let manifest = push(&repository, &writer, &options, &mut |_| {}).unwrap().manifest;

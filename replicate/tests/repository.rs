@@ -7,7 +7,6 @@ use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
-use replicate::catalog::Judged;
 use replicate::keys::Key;
 use replicate::push::{Options, Report, push};
 use replicate::{
@@ -48,6 +47,7 @@ impl Bench {
             full_hash_every: 86_400,
             snapshot: false,
             threads: 2,
+            ..Options::default()
         }
     }
 
@@ -195,34 +195,6 @@ fn a_change_that_stat_does_not_show_is_sent() {
     let tree = contents(&bench.path("src"));
     let report = bench.push();
     bench.expect(report.manifest.number, &tree);
-}
-
-#[test]
-fn stat_is_trusted_only_where_asked_and_never_for_a_database() {
-    let bench = Bench::new(true);
-    fs::write(bench.path("src/plain"), noise(7, 90_000)).unwrap();
-    fs::write(bench.path("src/base"), b"SQLite format 3\0 rows").unwrap();
-    fs::write(bench.path("src/open"), noise(8, 90_000)).unwrap();
-    bench.push();
-    let options = Options { trust_stat: vec![bench.path("src")], ..bench.options() };
-    let mut judged = BTreeMap::new();
-    let report = push(&bench.repository, &bench.writer, &options, &mut |done| {
-        let name = done.file.path.file_name().unwrap().to_owned();
-        judged.insert(name.into_string().unwrap(), (done.file.judged, done.file.because.clone()));
-    });
-    report.unwrap();
-    assert_eq!(judged["base"].0, Judged::Hashed, "{judged:?}");
-    assert!(judged["base"].1.contains("database"), "{judged:?}");
-    // who is not root cannot see what others hold open, and hashes
-    let root = fs::metadata("/proc/self").unwrap().uid() == 0;
-    let remote = judged["plain"].1.contains("network");
-    let expected = if root && !remote { Judged::TrustedStat } else { Judged::Hashed };
-    assert_eq!(judged["plain"].0, expected, "{judged:?}");
-    let options = Options { full_hash_every: 0, ..options };
-    push(&bench.repository, &bench.writer, &options, &mut |done| {
-        assert_ne!(done.file.judged, Judged::TrustedStat);
-    })
-    .unwrap();
 }
 
 #[test]

@@ -96,6 +96,7 @@ impl Place {
             full_hash_every: 0,
             snapshot: false,
             threads: 2,
+            ..Options::default()
         };
         push(repository, &writer, &options, &mut |_| {})
     }

@@ -7,6 +7,7 @@ macro_rules! line {
 
 mod check;
 mod drill;
+mod hooks;
 mod init;
 mod keys;
 mod list;

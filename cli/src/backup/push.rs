@@ -8,7 +8,7 @@ use replicate::wire::Role;
 use replicate::{Consistency, hex};
 use serde_json::json;
 
-use super::{Where, keys, remote};
+use super::{Where, hooks, keys, remote};
 use crate::cli::Globals;
 use crate::exit::Exit;
 use crate::term::{bytes, counted, safe};
@@ -23,7 +23,7 @@ pub struct Args {
     #[command(flatten)]
     pub place: Where,
     /// Files, directories, disks
-    #[arg(value_name = "PATH", required = true)]
+    #[arg(value_name = "PATH", required_unless_present_any = ["firebird", "sqlite"])]
     pub paths: Vec<PathBuf>,
     /// Below this path, do not read a file whose size, times and inode are as before. Never
     /// used for files that are open, databases, network file systems (repeatable)
@@ -41,6 +41,8 @@ pub struct Args {
     /// Print a line for every file: how it was judged, when last hashed whole
     #[arg(long)]
     pub files: bool,
+    #[command(flatten)]
+    pub hooks: hooks::Args,
 }
 
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
@@ -48,18 +50,18 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     let key = keys::read(&args.place, &repository, "source.key")?;
     let writer = repository.writer(&key)?;
     let canonical = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
+    let state = args.state.clone().map_or_else(keys::state_dir, Ok)?;
     let options = Options {
-        paths: args.paths.clone(),
-        state: args.state.clone().map_or_else(keys::state_dir, Ok)?,
+        state: state.clone(),
         trust_stat: args.trust_stat.iter().map(canonical).collect(),
         full_hash_every: i64::from(args.full_hash_days) * 86_400,
         snapshot: args.snapshot,
-        threads: 0,
+        ..Options::default()
     };
     let (mut few, mut count) = (Vec::new(), 0_usize);
     let every = args.files;
     let as_json = globals.json;
-    let pushed = push(&repository, &writer, &options, &mut |done| {
+    let mut told = |done: &Done<'_>| {
         count += 1;
         if as_json {
             if every {
@@ -70,8 +72,12 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
         } else if count <= FEW {
             few.push(file_line(done));
         }
-    });
-    let report = pushed.map_err(remote::explained)?;
+    };
+    let report = hooks::around(&args.hooks, &args.paths, &state, &args.place.repo, |ready| {
+        let hooks::Ready { paths, hooked, stop } = ready;
+        let options = Options { paths, hooked, stop, ..options };
+        push(&repository, &writer, &options, &mut told).map_err(remote::explained)
+    })?;
     if !globals.json && !every && count <= FEW {
         for line in &few {
             line!("{line}");
@@ -106,7 +112,13 @@ fn file_line(done: &Done<'_>) -> String {
     }
     let moved = if file.moved { "; CHANGED WHILE IT WAS READ" } else { "" };
     let size = bytes(file.size);
-    format!("{name}: {size} ({}), {}, {changed} changed{moved}", file.because, judged(file))
+    let hook = match (&file.hook, &file.checked) {
+        (Some(hook), Some(checked)) => {
+            format!("; {}: {hook}, {checked}", consistency(file.consistency()))
+        }
+        _ => String::new(),
+    };
+    format!("{name}: {size} ({}), {}, {changed} changed{hook}{moved}", file.because, judged(file))
 }
 
 /// `framewalk.backup-file/1`.
@@ -116,6 +128,12 @@ pub(super) fn file_json(file: &File, changed: Option<u64>) -> serde_json::Value 
         "kind": file.kind, "size": file.size, "judged": file.judged, "because": file.because,
         "hashed": file.hashed, "moved": file.moved, "mode": format!("{:04o}", file.mode),
     });
+    if file.cut.is_some() {
+        line["consistency"] = json!(file.consistency());
+    }
+    if let Some(hook) = &file.hook {
+        (line["hook"], line["checked"]) = (json!(hook), json!(file.checked));
+    }
     if let Some(changed) = changed {
         line["changed"] = json!(changed);
     }
@@ -125,9 +143,10 @@ pub(super) fn file_json(file: &File, changed: Option<u64>) -> serde_json::Value 
     line
 }
 
-/// `crash-consistent` or `not consistent`.
+/// `application-consistent`, `crash-consistent` or `not consistent`.
 pub(super) fn consistency(consistency: Consistency) -> &'static str {
     match consistency {
+        Consistency::Application => "application-consistent",
         Consistency::Crash => "crash-consistent",
         Consistency::Not => "not consistent",
     }

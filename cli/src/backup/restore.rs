@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::{Context, bail};
 use replicate::restore;
 use replicate::wire::Role;
 use serde_json::json;
@@ -26,6 +27,9 @@ pub struct Args {
     /// Only this file or what is below it, as `list GENERATION` names it (repeatable)
     #[arg(long, value_name = "PATH")]
     pub only: Vec<PathBuf>,
+    /// Run `nbackup -F` on Firebird databases that were taken under its lock
+    #[arg(long)]
+    pub fixup: bool,
 }
 
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
@@ -41,6 +45,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     })?;
     drop(bar);
     let seconds = restored.took.as_secs_f64();
+    let fixed = if args.fixup { fixup(&restored.locked) } else { Ok(()) };
     if globals.json {
         line!(
             "{}",
@@ -48,6 +53,8 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
                 "schema": "framewalk.restore/1", "generation": manifest.number,
                 "files": restored.files, "bytes": restored.bytes, "written": restored.written,
                 "seconds": seconds, "verified": true,
+                "locked": restored.locked.iter().map(|path| path.to_string_lossy())
+                    .collect::<Vec<_>>(), "fixed": args.fixup && fixed.is_ok(),
                 "incomplete": restored.incomplete.iter()
                     .map(|(path, why)| json!({"path": path.to_string_lossy(), "why": why}))
                     .collect::<Vec<_>>(),
@@ -71,5 +78,26 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     for (path, why) in &restored.incomplete {
         talk(&format!("not as it was: {}: {why}", safe(&path.display().to_string())));
     }
+    for path in restored.locked.iter().filter(|_| !args.fixup && !globals.quiet) {
+        let path = safe(&path.display().to_string());
+        talk(&format!(
+            "{path}: taken under nbackup's lock; before it is opened: nbackup -F {path}"
+        ));
+    }
+    fixed?;
     Ok(if restored.incomplete.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+/// Makes databases of their own of files that were taken under nbackup's lock.
+fn fixup(locked: &[PathBuf]) -> anyhow::Result<()> {
+    for path in locked {
+        let run = std::process::Command::new("nbackup").arg("-F").arg(path).output();
+        let run = run.context("nbackup comes with Firebird (Debian: firebird3.0-utils)")?;
+        if !run.status.success() {
+            let said = [run.stdout, run.stderr].concat();
+            let said = String::from_utf8_lossy(&said).trim().to_owned();
+            bail!("nbackup -F {} failed ({}): {said}", path.display(), run.status);
+        }
+    }
+    Ok(())
 }

@@ -162,8 +162,15 @@ pub(super) fn file(what: &Path, file: &Path, limit: Duration) -> Option<Check> {
             Some(Check { check: "SQLite", what: what.to_owned(), outcome, note })
         }
         // read with its database
-        "SQLite WAL" => None,
+        "SQLite WAL" | "SQLite journal" | "SQLite WAL index" => None,
         "Firebird" => {
+            if replicate::is_locked(&head) == Some(true) {
+                // taken under nbackup's lock: the copy becomes a database of its own first
+                let done = tool("Firebird", what, &["nbackup", "-F"], file, limit, zero);
+                if done.outcome != Outcome::Good {
+                    return Some(done);
+                }
+            }
             let silent = |code: i32, said: &str| code == 0 && said.trim().is_empty();
             let argv = ["gfix", "-v", "-full", "-user", "SYSDBA"];
             Some(tool("Firebird", what, &argv, file, limit, silent))
@@ -172,7 +179,7 @@ pub(super) fn file(what: &Path, file: &Path, limit: Duration) -> Option<Check> {
             Some(tool("InnoDB", what, &["innochecksum"], file, limit, zero))
         }
         // relations are checked with their cluster
-        "PostgreSQL" => None,
+        name if name.starts_with("PostgreSQL") => None,
         "MSSQL" => untested("MSSQL", "only SQL Server can: DBCC CHECKDB on the restored copy"),
         "Access" => untested("Access", "no tool here checks it: --check"),
         _ => untested("database", "no tool here checks it: --check"),

@@ -1,6 +1,6 @@
 //! The beginning of the pipeline: the walk, and batches of what it finds.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -11,9 +11,12 @@ use crossbeam::channel::Sender;
 use super::lister::{by_id, cuts};
 use super::sink::Start;
 use super::state::{Known, Left, Line, Old};
+use super::trust::{self, Before, Trust};
+use super::words::Words;
 use super::work::{BATCH, Batch, Job, What, read_full};
 use super::{Message, Options, ToSink, ToWorkers, Unread};
 use crate::catalog::{self, Cut, FileKind, Judged};
+use crate::database;
 use crate::error::{At, Error};
 use crate::part::{FileId, Kind};
 use crate::repository::{PAGE, Writer};
@@ -27,16 +30,10 @@ const RECORDS: u64 = 4096;
 pub(super) struct Totals {
     pub(super) files: u64,
     pub(super) bytes: u64,
-    pub(super) moved: u64,
-    pub(super) read_only: bool,
+    pub(super) words: Words,
+    /// Mounts that were read from.
+    pub(super) mounts: BTreeSet<u64>,
     pub(super) unread: Vec<Unread>,
-}
-
-/// What processes hold open, looked up when it is first asked for.
-enum Seen {
-    NotYet,
-    Unknown,
-    Inodes(HashSet<(u64, u64)>),
 }
 
 /// The coordinator.
@@ -51,9 +48,7 @@ pub(super) struct Feed<'a> {
     tokens: Sender<()>,
     seq: u64,
     totals: Totals,
-    open: Seen,
-    /// When the generation before was pushed.
-    before: i64,
+    trust: Trust,
 }
 
 /// The pipeline's end has gone: its own error says why.
@@ -63,7 +58,7 @@ fn stopped<E>(_: E) -> Error {
 
 impl<'a> Feed<'a> {
     pub(super) fn new(
-        before: i64,
+        before: Before,
         writer: &'a Writer,
         options: &'a Options,
         old: Old,
@@ -72,7 +67,7 @@ impl<'a> Feed<'a> {
     ) -> Self {
         let (to_workers, to_sink, tokens) = channels;
         let (left, base) = left;
-        let totals = Totals { read_only: true, ..Totals::default() };
+        let trust = Trust::new(before, options.full_hash_every);
         Self {
             writer,
             options,
@@ -83,15 +78,15 @@ impl<'a> Feed<'a> {
             to_sink,
             tokens,
             seq: 0,
-            totals,
-            open: Seen::NotYet,
-            before,
+            totals: Totals::default(),
+            trust,
         }
     }
 
     /// Walks and feeds everything.
     pub(super) fn run(mut self, roots: &BTreeMap<PathBuf, PathBuf>) -> Result<Totals, Error> {
-        let except = vec![self.options.state.canonicalize().unwrap_or_default()];
+        let mut except = vec![self.options.state.canonicalize().unwrap_or_default()];
+        except.extend(self.options.hooked.iter().flat_map(|hooked| hooked.left_out.clone()));
         for found in Walk::new(roots, except) {
             let fed = found.and_then(|found| self.file(&found));
             match fed {
@@ -114,6 +109,7 @@ impl<'a> Feed<'a> {
     }
 
     fn job(&mut self, job: Job) -> Result<(), Error> {
+        self.options.go_on()?;
         self.tokens.send(()).map_err(stopped)?;
         self.to_workers.send((self.seq, job)).map_err(stopped)?;
         self.seq += 1;
@@ -134,8 +130,11 @@ impl<'a> Feed<'a> {
     }
 
     fn file(&mut self, found: &Found) -> Result<(), Error> {
-        let opened = match found.kind {
-            FileKind::File | FileKind::Disk => Some(source::open(found)?),
+        self.options.go_on()?;
+        let hooked = self.options.hooked.iter().find(|hooked| hooked.path == found.real);
+        let opened = match (found.kind, hooked.and_then(|hooked| hooked.copy.as_ref())) {
+            (FileKind::File, Some(copy)) => Some(fs::File::open(copy).at("open", copy)?),
+            (FileKind::File | FileKind::Disk, _) => Some(source::open(found)?),
             _ => None,
         };
         let line = self.gone_until(Some(&found.path))?;
@@ -152,15 +151,27 @@ impl<'a> Feed<'a> {
         let length = source::length(&file, found)?;
         let head = source::head(&file);
         let mut about = describe(found, length);
-        let (cut, why) = source::cut(&head, found, length);
+        let look = database::Look { head: &head, file: Some(&file), path: &found.real };
+        let base = database::of(&look);
+        let (cut, why) = source::cut(&head, base, found, length);
         (about.cut, about.because) = (Some(cut), why);
         let line = line.filter(|line| line.file.cut == Some(cut));
-        self.totals.read_only &= source::is_read_only(&file);
-        if let Some(line) = &line
-            && self.trusted(found, &file, &head, line, &mut about)
-        {
+        self.totals.mounts.extend(trust::mount(&file));
+        let asked = self.options.trust_stat.iter().any(|path| found.real.starts_with(path));
+        let was = line.as_ref().filter(|_| asked && hooked.is_none());
+        if asked {
+            // its times are noted already: the next store into what is written back moves them
+            let _ = file.sync_data();
+        }
+        let trusted =
+            was.map(|line| self.trust.judge(found, &file, base.is_some(), &line.file, &about));
+        if let (Some(line), Some(Ok(hashed))) = (&line, trusted) {
+            (about.judged, about.hashed) = (Judged::TrustedStat, Some(hashed));
             self.keep(&about, line)?;
         } else {
+            if let Some(Err(why)) = trusted {
+                about.because = format!("{}; {why}", about.because);
+            }
             about.judged = Judged::Hashed;
             match cut {
                 Cut::Pages => self.pages(
@@ -176,55 +187,11 @@ impl<'a> Feed<'a> {
         let times =
             |m: &fs::Metadata| (m.len(), m.mtime(), m.mtime_nsec(), m.ctime(), m.ctime_nsec());
         about.moved = found.kind == FileKind::File && times(&meta) != times(&after);
-        self.totals.moved += u64::from(about.moved);
+        let still = (self.options.snapshot, source::is_read_only(&file));
+        self.totals.words.file(&mut about, hooked, still);
         self.totals.files += 1;
         self.totals.bytes += about.size;
         self.say(Message::End(Box::new(about)))
-    }
-
-    /// Whether size and times may stand for the contents here.
-    fn trusted(
-        &mut self,
-        found: &Found,
-        file: &fs::File,
-        head: &[u8],
-        line: &Line,
-        about: &mut catalog::File,
-    ) -> bool {
-        if !self.options.trust_stat.iter().any(|path| found.real.starts_with(path)) {
-            return false;
-        }
-        let was = &line.file;
-        let stat = |f: &catalog::File| (f.size, f.mtime_ns, f.ctime_ns, f.inode);
-        let hashed = was.hashed.unwrap_or(self.before);
-        let why = if stat(was) != stat(about) {
-            "size or times differ"
-        } else if source::database(head, &found.real).is_some() {
-            "times of a database are not trusted"
-        } else if found.kind == FileKind::Disk {
-            "a disk has no times to trust"
-        } else if source::is_remote(file) {
-            "times on a network file system are not trusted"
-        } else if super::now() - hashed >= self.options.full_hash_every {
-            "due to be hashed whole"
-        } else {
-            if matches!(self.open, Seen::NotYet) {
-                self.open = source::open_inodes().map_or(Seen::Unknown, Seen::Inodes);
-            }
-            match &self.open {
-                Seen::Inodes(open) if open.contains(&(found.meta.dev(), found.meta.ino())) => {
-                    "the file is open"
-                }
-                Seen::Inodes(_) => {
-                    about.judged = Judged::TrustedStat;
-                    about.hashed = Some(hashed);
-                    return true;
-                }
-                _ => "open files of others cannot be seen from here (not root)",
-            }
-        };
-        about.because = format!("{}; {why}", about.because);
-        false
     }
 
     fn start(
@@ -381,6 +348,9 @@ fn describe(found: &Found, size: u64) -> catalog::File {
         because: String::new(),
         hashed: None,
         moved: false,
+        consistency: None,
+        hook: None,
+        checked: None,
     }
 }
 

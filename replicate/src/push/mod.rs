@@ -11,13 +11,15 @@ mod feed;
 mod lister;
 mod sink;
 mod state;
+mod trust;
+mod words;
 mod work;
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
@@ -25,16 +27,17 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use crate::catalog;
 use crate::drill::Machine;
 use crate::error::Error;
-use crate::generation::{Consistency, Draft, Layer, Manifest};
+use crate::generation::{Draft, Layer, Manifest};
 use crate::hash::hex;
 use crate::part::SegmentRef;
 use crate::repository::{Repository, Writer};
 use crate::source;
 use crate::store::{generation_name, segment_name};
-use feed::{Feed, Totals};
+use feed::Feed;
 use lister::Lister;
 use sink::{Setup, Sink, Start};
 use state::{Folder, Head, Left, Line, Old};
+pub use words::Hooked;
 use work::{Batch, Job, Times, Worker};
 pub(crate) use work::{is_zero, read_full};
 
@@ -44,7 +47,7 @@ const JOURNAL_AGE: Duration = Duration::from_hours(12);
 const IN_FLIGHT: usize = 32;
 
 /// What to push and how.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Files, directories, disks.
     pub paths: Vec<PathBuf>,
@@ -56,8 +59,23 @@ pub struct Options {
     pub full_hash_every: i64,
     /// The paths lie on a snapshot: nothing can change while it is read.
     pub snapshot: bool,
+    /// Databases that a hook made ready.
+    pub hooked: Vec<Hooked>,
+    /// Once set, the push ends with an error before there is a generation.
+    pub stop: Option<Arc<AtomicBool>>,
     /// Workers; 0: one per core.
     pub threads: usize,
+}
+
+impl Options {
+    fn go_on(&self) -> Result<(), Error> {
+        match &self.stop {
+            Some(stop) if stop.load(Ordering::SeqCst) => {
+                Err(Error::Request("the push was interrupted".to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A file of which the push could not be sure, or could not read.
@@ -173,7 +191,7 @@ pub fn push(
             next.finish()?;
             Ok((at, count, read, segments, parts))
         });
-        let pushed = head.as_ref().map_or(0, |head| head.started);
+        let pushed = head.as_ref().map(Head::before).unwrap_or_default();
         let channels = (to_workers, to_sink, tokens);
         let feed = Feed::new(pushed, writer, options, old, (&left, old_segments), channels);
         let fed = feed.run(&roots);
@@ -187,7 +205,7 @@ pub fn push(
     let base_cost = if base { fresh.bytes() } else { 0 };
     let mut layers = if base { Vec::new() } else { layers };
     layers.push(fresh);
-    let (consistency, because) = totals.consistency(options);
+    let (consistency, because) = totals.words.together(totals.files, options.snapshot);
     let draft = Draft {
         set,
         machine: Machine::here(&writer.id_key),
@@ -211,7 +229,10 @@ pub fn push(
         segments: segments.clone(),
         at,
         count,
+        boot: trust::boot(),
+        mounts: totals.mounts.clone(),
     };
+    options.go_on()?;
     let manifest = publish(repository, writer, &folder, &draft, head)?;
     folder.commit()?;
     let took = begin.elapsed();
@@ -418,25 +439,6 @@ fn limits(
     let beside_limits = spent > busy && spent > took.as_secs_f64() / 2.0;
     let limited_by = if beside_limits { stage } else { most(&workers).0 };
     (limited_by, [&workers[..], &beside].concat())
-}
-
-impl Totals {
-    fn consistency(&self, options: &Options) -> (Consistency, String) {
-        if self.moved > 0 {
-            let say =
-                format!("{} of {} files changed while they were read", self.moved, self.files);
-            return (Consistency::Not, say);
-        }
-        if options.snapshot {
-            return (Consistency::Crash, "the paths were given as a snapshot".to_owned());
-        }
-        if self.read_only {
-            let say = "all of it lies on file systems mounted read-only".to_owned();
-            return (Consistency::Crash, say);
-        }
-        let say = "files were read in place, where others could write to them".to_owned();
-        (Consistency::Not, say)
-    }
 }
 
 type ToWorkers = Sender<(u64, Job)>;

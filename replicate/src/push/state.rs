@@ -1,7 +1,7 @@
 //! What the source remembers of the newest generation: ids in page order, never held whole; and
 //! the journal of what is acknowledged of a push that has not ended.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::trust::Before;
 use crate::catalog;
 use crate::error::{At, Error};
 use crate::generation::Layer;
@@ -39,6 +40,17 @@ pub(crate) struct Head {
     /// Of the catalog's own chunks in `map`.
     pub(crate) at: u64,
     pub(crate) count: u64,
+    /// The system's run, and the mounts that were read from.
+    #[serde(default)]
+    pub(crate) boot: String,
+    #[serde(default)]
+    pub(crate) mounts: BTreeSet<u64>,
+}
+
+impl Head {
+    pub(super) fn before(&self) -> Before {
+        Before { started: self.started, boot: self.boot.clone(), mounts: self.mounts.clone() }
+    }
 }
 
 /// A line of the state's catalog: the file, and where its records are in `map`.
