@@ -12,6 +12,8 @@ use skb::Stage;
 pub struct StageHistograms {
     stages: [Histogram<u64>; Stage::COUNT],
     path: Histogram<u64>,
+    /// Ticks spent in each stage.
+    busy: [u64; Stage::COUNT],
 }
 
 /// What a stage's histogram says, in nanoseconds per burst.
@@ -41,7 +43,11 @@ fn histogram() -> Histogram<u64> {
 
 impl Default for StageHistograms {
     fn default() -> Self {
-        Self { stages: std::array::from_fn(|_| histogram()), path: histogram() }
+        Self {
+            stages: std::array::from_fn(|_| histogram()),
+            path: histogram(),
+            busy: [0; Stage::COUNT],
+        }
     }
 }
 
@@ -52,8 +58,16 @@ impl StageHistograms {
         for (stage, pair) in self.stages.iter_mut().zip(stamps.windows(2)) {
             stage.saturating_record_n(pair[1].saturating_sub(pair[0]), frames);
         }
+        for (busy, pair) in self.busy.iter_mut().zip(stamps.windows(2)) {
+            *busy += pair[1].saturating_sub(pair[0]);
+        }
         let whole = stamps[Stage::COUNT].saturating_sub(stamps[0]);
         self.path.saturating_record_n(whole, frames);
+    }
+
+    /// Nanoseconds that bursts spent in each stage, left to right: their sum, not their middle.
+    pub fn busy_ns(&self, ns_per_tick: f64) -> [f64; Stage::COUNT] {
+        self.busy.map(|ticks| ticks as f64 * ns_per_tick)
     }
 
     /// The stages left to right, then `path`.

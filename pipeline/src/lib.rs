@@ -10,6 +10,7 @@ pub mod engine;
 pub mod hist;
 pub mod receipt;
 pub mod step;
+pub mod stream;
 
 pub use driver;
 pub use guest;

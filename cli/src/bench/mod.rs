@@ -1,5 +1,6 @@
 //! `framewalk bench`: how fast this machine is, measured now, with the spread and the peers.
 
+mod backup;
 #[cfg(target_os = "linux")]
 mod capture;
 mod growth;
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
                   results.",
     after_long_help = "Examples:\n  \
         framewalk bench path                       the five stages in memory, one core\n  \
+        framewalk bench backup --only stream       a byte stream through the switch\n  \
         framewalk bench inspect big.pcap           decoding, on your own capture\n  \
         framewalk bench inspect big.pcap --json    the same as JSON Lines\n  \
         sudo framewalk bench replay                frames out: full speed, and on time\n  \
@@ -41,6 +43,15 @@ pub struct Args {
 pub enum What {
     /// The in-memory path: 60-byte frames through all five stages on one core
     Path(Timing),
+    /// The road of a backup: a byte stream through the switch, beside the kernel's TCP
+    Backup {
+        /// Only this part; may be given more than once
+        #[arg(long, value_name = "PART")]
+        only: Vec<backup::Part>,
+        /// How long to measure
+        #[command(flatten)]
+        timing: Timing,
+    },
     /// Reading and decoding a capture: located in memory, summary and JSON as whole processes
     Inspect {
         /// The capture; a large one says more
@@ -135,6 +146,7 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     let mut out = print::Out::new(globals);
     match &args.what {
         What::Path(timing) => path(*timing, &mut out)?,
+        What::Backup { only, timing } => backup::run(only, *timing, &mut out)?,
         What::Inspect { file, timing } => inspect(file, *timing, &mut out)?,
         What::Growth { runs } => {
             for row in growth::rows(*runs as usize)? {

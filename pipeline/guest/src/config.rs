@@ -3,6 +3,7 @@
 use skb::{MacAddr, Pool, PortId};
 use smoltcp::wire::IpCidr;
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// Addresses of one host, at most.
 pub(crate) const ADDRESSES_MAX: usize = 8;
@@ -34,6 +35,10 @@ pub struct HostConfig {
     pub tx_frames: usize,
     /// Size of the receive and of the send buffer of each TCP connection, bytes.
     pub tcp_buffer: usize,
+    /// A peer that owes an answer and is silent this long is given up: the connection ends as
+    /// [`Reset`](crate::Outcome::Reset). An idle one is asked three times as often whether it is
+    /// there.
+    pub tcp_timeout: Duration,
     /// Leave TCP checksums to a device that is not there. Frames then carry only the pseudo-header
     /// sum and say so ([`IpSummed::Partial`](skb::IpSummed)), and what arrives is not verified:
     /// right when both ends are in memory, wrong for anything that leaves it. IPv4 header and ICMP
@@ -51,7 +56,8 @@ pub struct HostConfig {
 
 impl HostConfig {
     /// A host with one address and everything else as it usually is: MTU 1500, 256 receive
-    /// buffers, at most 256 frames waiting to go out, 64 KiB per TCP buffer, real checksums.
+    /// buffers, at most 256 frames waiting to go out, 64 KiB per TCP buffer, a minute's patience,
+    /// real checksums.
     pub fn new(port: PortId, mac: MacAddr, address: IpCidr) -> Self {
         Self {
             port,
@@ -62,6 +68,7 @@ impl HostConfig {
             rx_buffers: 256,
             tx_frames: 256,
             tcp_buffer: 64 << 10,
+            tcp_timeout: Duration::from_mins(1),
             checksum_offload: false,
             tso: None,
             rx_frame_max: None,
@@ -72,6 +79,12 @@ impl HostConfig {
     /// Longest frame the host takes, bytes.
     pub(crate) fn receives(&self) -> usize {
         self.rx_frame_max.unwrap_or(0).max(self.mtu + ETH_HEADER)
+    }
+
+    /// Receive buffers for the segments of a frame longer than a buffer; none where none is.
+    pub(crate) fn reserve(&self) -> usize {
+        let longest = MTU_MAX + ETH_HEADER;
+        if self.receives() >= longest { 0 } else { crate::memory::RESERVE }
     }
 
     /// Longest frame the host sends, bytes.
@@ -95,6 +108,7 @@ impl HostConfig {
         within("rx_buffers", self.rx_buffers, 1, 1 << 16)?;
         within("rx_frame_max", self.receives(), 0, 1 << 17)?;
         within("tx_frames", self.tx_frames, 1, 1 << 16)?;
+        within("tcp_timeout in ms", self.tcp_timeout.as_millis() as usize, 100, 86_400_000)?;
         within("tcp_buffer", self.tcp_buffer, 1 << 10, 1 << 26)?;
         if let Some(tso) = self.tso {
             within("tso", tso, self.mtu + ETH_HEADER, MTU_MAX + ETH_HEADER)?;

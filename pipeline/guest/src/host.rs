@@ -95,7 +95,7 @@ impl SmolHost {
     pub fn new(config: HostConfig, pool: &Pool) -> Result<Self, HostError> {
         config.check(pool)?;
         let capabilities = capabilities(&config);
-        let rx = RxMemory::new(config.rx_buffers, config.receives());
+        let rx = RxMemory::new(config.rx_buffers, config.receives(), config.reserve());
         let tx = TxQueue::new(config.tx_frames, config.sends(), config.checksum_offload);
         let hardware = HardwareAddress::Ethernet(EthernetAddress(config.mac.0));
         let mut interface_config = Config::new(hardware);

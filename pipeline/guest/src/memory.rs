@@ -2,7 +2,7 @@
 
 /// Buffers kept back from [`RxMemory::credit`] for the segments of one super-frame that was let in
 /// with the last credit: enough for 64 KiB in segments of 1 KiB.
-const RESERVE: usize = 64;
+pub(crate) const RESERVE: usize = 64;
 
 /// A fixed number of equal receive buffers, used round and round.
 ///
@@ -13,16 +13,19 @@ pub(crate) struct RxMemory {
     bytes: Box<[u8]>,
     lens: Box<[u32]>,
     stride: usize,
+    reserve: usize,
     head: usize,
     used: usize,
 }
 
 impl RxMemory {
-    pub(crate) fn new(buffers: usize, stride: usize) -> Self {
+    /// `reserve` is [`RESERVE`], or 0 where no frame is longer than a buffer.
+    pub(crate) fn new(buffers: usize, stride: usize, reserve: usize) -> Self {
         Self {
-            bytes: vec![0; (buffers + RESERVE) * stride].into_boxed_slice(),
-            lens: vec![0; buffers + RESERVE].into_boxed_slice(),
+            bytes: vec![0; (buffers + reserve) * stride].into_boxed_slice(),
+            lens: vec![0; buffers + reserve].into_boxed_slice(),
             stride,
+            reserve,
             head: 0,
             used: 0,
         }
@@ -36,7 +39,7 @@ impl RxMemory {
     /// Frames that are let in.
     #[inline]
     pub(crate) fn credit(&self) -> usize {
-        (self.lens.len() - self.used).saturating_sub(RESERVE)
+        (self.lens.len() - self.used).saturating_sub(self.reserve)
     }
 
     pub(crate) fn used(&self) -> usize {
@@ -77,7 +80,8 @@ impl RxMemory {
     pub(crate) fn pop(&mut self) {
         if self.used > 0 {
             self.used -= 1;
-            self.head = (self.head + 1) % self.lens.len();
+            // an empty memory begins anew: the buffers used last are those still in the cache
+            self.head = if self.used == 0 { 0 } else { (self.head + 1) % self.lens.len() };
         }
     }
 }
@@ -93,7 +97,7 @@ mod tests {
         fn behaves_like_a_bounded_queue_of_frames(
             ops in proptest::collection::vec(proptest::option::weighted(0.7, any::<(u8, u8)>()), 0..300)
         ) {
-            let mut memory = RxMemory::new(5, 100);
+            let mut memory = RxMemory::new(5, 100, RESERVE);
             prop_assert_eq!(memory.lens.len(), 5 + RESERVE);
             let mut model = VecDeque::new();
             for op in ops {

@@ -195,6 +195,11 @@ impl Session {
         self.released = true;
     }
 
+    /// Released by its caller, and not yet ready for the next connection.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.released
+    }
+
     pub(crate) fn is_released(&self) -> bool {
         self.released && self.listen.is_none()
     }

@@ -1,6 +1,6 @@
 //! The byte stream of one TCP connection, for callers that read and write themselves.
 
-use crate::session::Session;
+use crate::session::{Outcome, Session};
 use smoltcp::socket::tcp::{Socket, State};
 use std::net::SocketAddr;
 
@@ -39,6 +39,24 @@ impl TcpConn<'_> {
         received
     }
 
+    /// Shows the bytes that were received, as they lie in the receive buffer, to `take`, which says
+    /// how many it took. Says so in turn: 0 when there are none now, or there will be no more.
+    /// May have to be called again for what lies behind the buffer's end.
+    pub fn recv_with(&mut self, take: impl FnOnce(&[u8]) -> usize) -> usize {
+        let received = self.socket.recv(|bytes| {
+            let taken = take(bytes).min(bytes.len());
+            (taken, taken)
+        });
+        let received = received.unwrap_or(0);
+        self.session.moved(0, received);
+        received
+    }
+
+    /// Bytes received that nobody has taken yet.
+    pub fn unread(&self) -> usize {
+        self.socket.recv_queue()
+    }
+
     /// Whether bytes can still be sent: connected and not closed on this side.
     pub fn may_send(&self) -> bool {
         self.socket.may_send()
@@ -57,6 +75,11 @@ impl TcpConn<'_> {
     /// Bytes sent that the peer has not acknowledged yet.
     pub fn unacknowledged(&self) -> usize {
         self.socket.send_queue()
+    }
+
+    /// How far the connection has come.
+    pub fn outcome(&self) -> Outcome {
+        self.session.outcome()
     }
 
     /// State of the connection (RFC 9293 section 3.3.2).

@@ -12,10 +12,6 @@ use std::net::SocketAddr;
 
 /// Reports of served connections kept until the caller takes them; older ones go first.
 const SERVED_MAX: usize = 256;
-/// A peer that is silent this long is given up.
-const TIMEOUT: Duration = Duration::from_secs(60);
-/// An idle peer is asked this often whether it is there.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// First ephemeral port (RFC 6335 section 6).
 const EPHEMERAL: u16 = 49152;
 
@@ -53,6 +49,7 @@ impl SmolHost {
             session.listen == Some((port, Service::Accept))
                 && session.has_started()
                 && !session.accepted
+                && !session.is_given_up()
         };
         let index = self.sessions.iter().position(ready)?;
         self.sessions[index].accepted = true;
@@ -125,8 +122,9 @@ impl SmolHost {
     fn new_socket(&self) -> Socket<'static> {
         let buffer = || SocketBuffer::new(vec![0; self.config.tcp_buffer]);
         let mut socket = Socket::new(buffer(), buffer());
-        socket.set_timeout(Some(TIMEOUT));
-        socket.set_keep_alive(Some(KEEP_ALIVE));
+        let timeout = Duration::from(self.config.tcp_timeout);
+        socket.set_timeout(Some(timeout));
+        socket.set_keep_alive(Some(timeout / 3));
         socket.set_nagle_enabled(false);
         socket.set_congestion_control(CongestionControl::Reno);
         socket

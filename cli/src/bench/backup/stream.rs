@@ -1,0 +1,200 @@
+//! A byte stream through the path in memory, beside the kernel's TCP over loopback: the same bytes
+//! from one thread to another, in turn, in one process. Without TLS (`tls:off`), so that it is the
+//! road that is measured.
+//!
+//! The bytes are a piece of a test pattern sent over and over; the reader digests what it receives
+//! (XXH3) as it comes, and afterwards that is compared with the digest of what was sent.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use benches::{Row, Spread};
+use pipeline::guest::{Pattern, StreamDigest};
+use pipeline::stream::memory::{self, MemoryConfig};
+use pipeline::stream::{PathReport, Pump};
+use skb::PortId;
+
+use super::Timing;
+use crate::walk::plan::random_key;
+
+/// The piece of pattern: not a whole number of anything, so that a displaced piece shows.
+const PIECE: usize = (1 << 20) + 8191;
+/// Bytes given to one write and asked of one read.
+const CHUNK: usize = 128 << 10;
+/// Bytes of each pipe between a thread and the path.
+const PIPE: usize = 512 << 10;
+/// The longest a connection may take to be made.
+const PATIENCE: Duration = Duration::from_secs(10);
+const TCP_PORT: u16 = 9;
+
+/// One run.
+struct Sample {
+    bytes: u64,
+    seconds: f64,
+}
+
+impl Sample {
+    fn gbits(&self) -> f64 {
+        self.bytes as f64 * 8.0 / self.seconds / 1e9
+    }
+}
+
+fn piece() -> Vec<u8> {
+    let mut piece = vec![0; PIECE];
+    Pattern::new(5).fill(0, &mut piece);
+    piece
+}
+
+/// The digest of so many bytes of the piece, over and over.
+fn expected(piece: &[u8], mut bytes: u64) -> u64 {
+    let mut digest = StreamDigest::default();
+    while bytes > 0 {
+        let part = &piece[..(piece.len() as u64).min(bytes) as usize];
+        digest.update(part);
+        bytes -= part.len() as u64;
+    }
+    digest.value()
+}
+
+/// Writes for `seconds` from a thread of its own, reads and digests in this one.
+fn measure<W: Write + Send>(
+    mut writer: W,
+    mut reader: impl Read,
+    finish: impl FnOnce(W) + Send,
+    seconds: f64,
+) -> anyhow::Result<Sample> {
+    let piece = piece();
+    let start = Instant::now();
+    let (sent, received, digest) = std::thread::scope(|scope| {
+        let writing = scope.spawn(|| -> std::io::Result<u64> {
+            let mut sent = 0;
+            while start.elapsed().as_secs_f64() < seconds {
+                for part in piece.chunks(CHUNK) {
+                    writer.write_all(part)?;
+                    sent += part.len() as u64;
+                }
+            }
+            finish(writer);
+            Ok(sent)
+        });
+        let (mut digest, mut received, mut room) = (StreamDigest::default(), 0, vec![0; CHUNK]);
+        loop {
+            let read = reader.read(&mut room)?;
+            if read == 0 {
+                break;
+            }
+            digest.update(&room[..read]);
+            received += read as u64;
+        }
+        let sent = writing.join().map_err(|_| anyhow::anyhow!("the writer has panicked"))??;
+        anyhow::Ok((sent, received, digest.value()))
+    })?;
+    let seconds = start.elapsed().as_secs_f64();
+    anyhow::ensure!(received == sent, "{sent} bytes were sent and {received} arrived");
+    anyhow::ensure!(digest == expected(&piece, sent), "what arrived is not what was sent");
+    Ok(Sample { bytes: received, seconds })
+}
+
+/// One run through the path.
+fn path(config: &MemoryConfig, seconds: f64) -> anyhow::Result<(Sample, PathReport)> {
+    let engine = memory::engine(config, random_key())?;
+    let pump = Pump::start(engine, PIPE).context("cannot start the path")?;
+    let listener = pump.listen(PortId(1), TCP_PORT, 1)?;
+    let remote = SocketAddr::new(memory::address(PortId(1)), TCP_PORT);
+    let near = pump.connect(PortId(0), remote, PATIENCE)?;
+    let far = listener.accept(Some(PATIENCE))?.context("the connection was not accepted")?;
+    let sample = measure(near, far, |near| near.shutdown(Shutdown::Write), seconds)?;
+    let report = pump.stop(PATIENCE)?;
+    report.ledger.check()?;
+    anyhow::ensure!(report.ledger.held == 0, "{} frames are held still", report.ledger.held);
+    Ok((sample, report))
+}
+
+/// One run through the kernel's loopback device.
+fn loopback(seconds: f64) -> anyhow::Result<Sample> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).context("cannot listen on loopback")?;
+    let near = TcpStream::connect(listener.local_addr()?)?;
+    let (far, _) = listener.accept()?;
+    for end in [&near, &far] {
+        end.set_read_timeout(Some(PATIENCE))?;
+        end.set_write_timeout(Some(PATIENCE))?;
+    }
+    let finish = |near: TcpStream| drop(near.shutdown(Shutdown::Write));
+    measure(near, far, finish, seconds)
+}
+
+/// The rows: the path with and without segmentation offload, and the kernel.
+pub(super) fn rows(timing: Timing) -> anyhow::Result<Vec<Row>> {
+    let seconds = timing.seconds.clamp(0.01, 60.0);
+    let cases = [
+        ("stream in memory, MTU 1500 with segmentation offload, tls:off", MemoryConfig::default()),
+        (
+            "stream in memory, MTU 1500, tls:off",
+            MemoryConfig { tso: false, rx_buffers: 256, tx_frames: 256, ..MemoryConfig::default() },
+        ),
+    ];
+    let mut figures = [const { Vec::new() }; 3];
+    let mut reports = [const { None }; 2];
+    for _ in 0..timing.runs {
+        for (at, (_, config)) in cases.iter().enumerate() {
+            let (sample, report) = path(config, seconds)?;
+            figures[at].push(sample.gbits());
+            reports[at] = Some((sample, report));
+        }
+        figures[2].push(loopback(seconds)?.gbits());
+    }
+    let [offload, plain, kernel] = figures;
+    let row = |case: &str, figures, peer, extra| Row {
+        bench: "backup",
+        case: case.to_owned(),
+        metric: "gbit/s",
+        figures: Spread::new(figures),
+        floor: None,
+        peer,
+        extra,
+    };
+    let mut rows = Vec::new();
+    for (((case, _), figures), report) in cases.iter().zip([offload, plain]).zip(&reports) {
+        let extra = report.as_ref().map(|(sample, report)| extra(sample, report));
+        rows.push(row(case, figures, None, extra.unwrap_or_default()));
+    }
+    let what = ("what", "loopback device, MTU 65536, the same two threads".to_owned());
+    rows.push(row(cases[0].0, kernel, Some("kernel TCP".to_owned()), vec![what]));
+    Ok(rows)
+}
+
+/// The last run's ledger, latencies and shares.
+fn extra(sample: &Sample, report: &PathReport) -> Vec<(&'static str, String)> {
+    let l = &report.ledger;
+    let (limited_by, share) = report.shares.limiting();
+    let mut extra = vec![
+        ("bytes", sample.bytes.to_string()),
+        ("seconds", format!("{:.3}", sample.seconds)),
+        ("digest_equals_sent", "true".to_owned()),
+        ("in", l.frames_in.to_string()),
+        ("originated", l.originated.to_string()),
+        ("cloned", l.cloned.to_string()),
+        ("split", l.split.to_string()),
+        ("delivered", l.delivered.to_string()),
+        ("dropped", l.dropped_total().to_string()),
+        ("consumed", l.consumed.to_string()),
+        ("merged", l.merged.to_string()),
+        ("held", l.held.to_string()),
+        ("balanced", l.check().is_ok().to_string()),
+        ("copies", l.copies_total().to_string()),
+        ("waiting_high", report.waiting_high.to_string()),
+        ("host_edges", report.host_edges.to_string()),
+        ("limited_by", limited_by.to_owned()),
+        ("limited_share", format!("{share:.2}")),
+    ];
+    let all: f64 = report.shares.named().map(|(_, ns)| ns).sum();
+    let shares = report.shares.named().filter(|(_, ns)| *ns > 0.0);
+    let shares = shares.map(|(name, ns)| format!("{name} {:.0}%", ns / all * 100.0));
+    extra.push(("shares", shares.collect::<Vec<_>>().join(", ")));
+    for l in &report.latencies {
+        extra.push((l.stage, format!("p50 {:.0} ns, p99 {:.0} ns a burst", l.p50_ns, l.p99_ns)));
+    }
+    extra
+}
