@@ -186,8 +186,10 @@ impl<T: Tracer> Core<T> {
         if frames == 0 {
             return;
         }
+        // nothing overtakes what waits for credit
+        let waits = self.ports.get(source).is_some_and(|p| p.waiting_for.contains(port));
         match self.ports.get_mut(port.index()) {
-            Some(egress) if egress.mode == PortMode::Drop && egress.endpoint.credit() >= frames => {
+            Some(egress) if !waits && egress.endpoint.credit() >= frames => {
                 if self.config.host_ports.contains(port) {
                     self.ledger.host += frames as u64;
                 }
@@ -243,8 +245,11 @@ impl<T: Tracer> Core<T> {
                 let skb = self.pool.build_skb(desc);
                 self.drop(Stage::Driver, skb, DropReason::Shutdown, None);
             }
-            if let Endpoint::Host(host) = &mut self.ports[index].endpoint {
-                host.unplug(&mut self.pool);
+            match &mut self.ports[index].endpoint {
+                Endpoint::Host(host) => host.unplug(&mut self.pool),
+                #[cfg(target_os = "linux")]
+                Endpoint::Wire(nic) => nic.unplug(&mut self.pool),
+                _ => {}
             }
         }
     }

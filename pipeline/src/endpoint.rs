@@ -4,6 +4,8 @@
 use guest::{CountingSink, FrameDigest, SmolHost};
 #[cfg(target_os = "linux")]
 use nic::packet::PacketNic;
+#[cfg(target_os = "linux")]
+use nic::wire::WireNic;
 use nic::{FedNic, FileNic, Generator};
 use skb::{Ledger, Nic, Pool, Ring, Run, RxStatus, Sink, Skb};
 
@@ -23,6 +25,9 @@ pub enum Endpoint {
     /// A wire: frames come in from a live interface, frames sent out are counted and go nowhere.
     #[cfg(target_os = "linux")]
     Packet(Box<PacketNic>, CountingSink),
+    /// A wire: a live interface, both ways.
+    #[cfg(target_os = "linux")]
+    Wire(Box<WireNic>),
     /// A guest with an IP stack of its own.
     Host(Box<SmolHost>),
 }
@@ -36,6 +41,11 @@ impl Endpoint {
             }
             #[cfg(target_os = "linux")]
             Self::Packet(_, s) => (s.frames(), s.bytes()),
+            #[cfg(target_os = "linux")]
+            Self::Wire(nic) => {
+                let stats = nic.stats();
+                (stats.tx_frames, stats.tx_bytes)
+            }
             Self::Digest(s) => (s.frames(), s.bytes()),
             Self::Host(host) => {
                 let stats = host.stats();
@@ -66,6 +76,8 @@ impl Nic for Endpoint {
             Self::Generator(nic, _) => nic.rx(pool, ring, budget, ledger),
             #[cfg(target_os = "linux")]
             Self::Packet(nic, _) => nic.rx(pool, ring, budget, ledger),
+            #[cfg(target_os = "linux")]
+            Self::Wire(nic) => nic.rx(pool, ring, budget, ledger),
             Self::Host(host) => host.rx(pool, ring, budget, ledger),
         }
     }
@@ -81,6 +93,8 @@ impl Sink for Endpoint {
             #[cfg(target_os = "linux")]
             Self::Packet(_, s) => s.credit(),
             Self::Digest(s) => s.credit(),
+            #[cfg(target_os = "linux")]
+            Self::Wire(nic) => nic.credit(),
             Self::Host(host) => host.credit(),
         }
     }
@@ -94,6 +108,8 @@ impl Sink for Endpoint {
             #[cfg(target_os = "linux")]
             Self::Packet(_, s) => s.deliver(pool, skb, ledger),
             Self::Digest(s) => s.deliver(pool, skb, ledger),
+            #[cfg(target_os = "linux")]
+            Self::Wire(nic) => nic.deliver(pool, skb, ledger),
             Self::Host(host) => host.deliver(pool, skb, ledger),
         }
     }
@@ -107,6 +123,8 @@ impl Sink for Endpoint {
             #[cfg(target_os = "linux")]
             Self::Packet(_, s) => s.deliver_runs(pool, burst, runs, ledger),
             Self::Digest(s) => s.deliver_runs(pool, burst, runs, ledger),
+            #[cfg(target_os = "linux")]
+            Self::Wire(nic) => nic.deliver_runs(pool, burst, runs, ledger),
             Self::Host(host) => host.deliver_runs(pool, burst, runs, ledger),
         }
     }

@@ -22,6 +22,10 @@ pub mod sys;
 #[cfg(target_os = "linux")]
 pub mod tx;
 #[cfg(target_os = "linux")]
+pub mod wake;
+#[cfg(target_os = "linux")]
+pub mod wire;
+#[cfg(target_os = "linux")]
 pub mod xdp;
 
 pub use fed::{FedError, FedNic};

@@ -1,7 +1,10 @@
 //! Where the thread that runs the path sleeps, and what wakes it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::time::Duration;
+
+#[cfg(target_os = "linux")]
+use nic::wake::Waker;
 
 use super::bell::Bell;
 
@@ -10,9 +13,29 @@ use super::bell::Bell;
 pub(super) struct Door {
     rung: AtomicBool,
     bell: Bell,
+    /// The pump waits for frames, in the kernel.
+    outside: AtomicBool,
+    #[cfg(target_os = "linux")]
+    waker: Option<Waker>,
 }
 
 impl Door {
+    /// Of a pump that waits for frames of an interface, which `waker` interrupts.
+    #[cfg(target_os = "linux")]
+    pub(super) fn with_waker(waker: Waker) -> Self {
+        Self { waker: Some(waker), ..Self::default() }
+    }
+
+    /// Lets `wait` wait for frames, which a ring ends; not at all if somebody rang.
+    pub(super) fn wait_outside(&self, wait: impl FnOnce()) {
+        self.outside.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        if !self.rung.load(Ordering::Acquire) {
+            wait();
+        }
+        self.outside.store(false, Ordering::Relaxed);
+    }
+
     /// There is something to do. Cheap where that was said already and nobody sleeps.
     #[inline]
     pub(super) fn ring(&self) {
@@ -20,6 +43,13 @@ impl Door {
             self.rung.store(true, Ordering::Release);
         }
         self.bell.ring();
+        #[cfg(target_os = "linux")]
+        if let Some(waker) = &self.waker {
+            fence(Ordering::SeqCst);
+            if self.outside.load(Ordering::Relaxed) {
+                waker.wake();
+            }
+        }
     }
 
     /// Whether somebody rang since the last call.

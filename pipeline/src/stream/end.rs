@@ -33,6 +33,7 @@ pub(super) enum Failure {
     Reset,
     Silent(Duration),
     Unable(String),
+    Wire(String),
     Stopped,
 }
 
@@ -122,6 +123,7 @@ impl Conn {
                 format!("{name} has been silent for {time:?} and is given up"),
             ),
             Failure::Unable(why) => io::Error::new(ErrorKind::AddrNotAvailable, why.clone()),
+            Failure::Wire(why) => io::Error::new(ErrorKind::ConnectionAborted, why.clone()),
             Failure::Stopped => {
                 io::Error::new(ErrorKind::NotConnected, "the path has been stopped")
             }

@@ -13,8 +13,8 @@
 //! the engine's ledger, every stage's latency in its histograms, and [`Shares`] says where the
 //! thread's time went, which names the stage that limits a stream.
 //!
-//! Whether bytes leave the process is the engine's matter: [`memory`] wires two guests to a switch
-//! and nothing else.
+//! Whether bytes leave the process is the engine's matter: [`memory`] wires guests to a switch and
+//! nothing else, [`wire`] one guest to a switch with a live interface.
 
 mod bell;
 mod door;
@@ -24,6 +24,8 @@ mod pump;
 mod report;
 #[cfg(test)]
 mod tests;
+#[cfg(target_os = "linux")]
+pub mod wire;
 
 pub use end::PathStream;
 pub use pump::{PathListener, Pump};

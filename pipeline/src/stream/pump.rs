@@ -57,7 +57,7 @@ impl Pump {
         T: Tracer + Send + 'static,
     {
         let (commands, inbox) = channel();
-        let door = Arc::new(Door::default());
+        let door = Arc::new(door(&engine));
         let runner = Runner::new(engine, inbox, door.clone(), pipe_bytes);
         let thread = std::thread::Builder::new().name("path".into()).spawn(|| runner.run())?;
         Ok(Self { commands, door, pipe_bytes, thread: Some(thread) })
@@ -110,7 +110,8 @@ impl Pump {
     /// Stops it: connections that their users have dropped get `grace` to send what was written
     /// and to close, the others end. What the path has done in all.
     pub fn stop(mut self, grace: Duration) -> io::Result<PathReport> {
-        self.say(Command::Stop { grace })?;
+        // one that has ended by itself, without its interface, has its report still
+        let _ = self.say(Command::Stop { grace });
         let thread = self.thread.take().ok_or_else(stopped)?;
         thread.join().map_err(|_| io::Error::other("the thread of the path has panicked"))
     }
@@ -276,6 +277,8 @@ struct Runner<T: Tracer> {
     inbox: Receiver<Command>,
     door: Arc<Door>,
     pipe_bytes: usize,
+    /// The port that leads out of the process.
+    wire: Option<PortId>,
     live: Vec<Live>,
     listening: Vec<Listening>,
     start: Instant,
@@ -297,6 +300,7 @@ impl<T: Tracer> Runner<T> {
         pipe_bytes: usize,
     ) -> Self {
         Self {
+            wire: wire(&engine),
             engine,
             inbox,
             door,
@@ -315,6 +319,7 @@ impl<T: Tracer> Runner<T> {
 
     fn run(mut self) -> PathReport {
         while self.is_wanted() {
+            self.look_at_wire();
             let begun = ticks();
             let mut moved = self.obey();
             moved |= self.accept();
@@ -486,9 +491,35 @@ impl<T: Tracer> Runner<T> {
             return;
         }
         let begun = ticks();
-        self.door.wait(sleep);
+        self.sleep(sleep);
         let slept = ticks().saturating_sub(begun) as f64;
         *self.waited_for() += slept;
+    }
+
+    fn sleep(&mut self, time: Duration) {
+        #[cfg(target_os = "linux")]
+        if let Some(port) = self.wire
+            && let Some((port, _)) = self.engine.port_and_pool(port)
+            && let Endpoint::Wire(nic) = port.endpoint_mut()
+        {
+            return self.door.wait_outside(|| nic.wait(time));
+        }
+        self.door.wait(time);
+    }
+
+    /// Without its interface a path carries nothing: who uses it is told.
+    fn look_at_wire(&mut self) {
+        #[cfg(target_os = "linux")]
+        if self.until.is_none()
+            && let Some(port) = self.wire
+            && let Some(Endpoint::Wire(nic)) = self.engine.port(port).map(Port::endpoint)
+            && let Some(why) = nic.error()
+        {
+            for live in self.live.drain(..) {
+                live.conn.fail(Failure::Wire(why.to_owned()));
+            }
+            self.until = Some(Instant::now());
+        }
     }
 
     fn waited_for(&mut self) -> &mut f64 {
@@ -540,6 +571,31 @@ impl<T: Tracer> Runner<T> {
         self.engine.shut_down();
         self.report()
     }
+}
+
+/// The port with a live interface, if one has.
+fn wire<T: Tracer>(engine: &Engine<T>) -> Option<PortId> {
+    #[cfg(target_os = "linux")]
+    {
+        let is_wire = |port: &Port| matches!(port.endpoint(), Endpoint::Wire(_));
+        engine.ports().iter().position(is_wire).map(|at| PortId(at as u8))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = engine;
+        None
+    }
+}
+
+/// Where the pump of that engine waits.
+fn door<T: Tracer>(engine: &Engine<T>) -> Door {
+    #[cfg(target_os = "linux")]
+    if let Some(Endpoint::Wire(nic)) =
+        wire(engine).and_then(|at| engine.port(at)).map(Port::endpoint)
+    {
+        return Door::with_waker(nic.waker());
+    }
+    Door::default()
 }
 
 fn host<T: Tracer>(engine: &mut Engine<T>, port: PortId) -> Option<&mut SmolHost> {
@@ -598,8 +654,8 @@ fn step<T: Tracer>(engine: &mut Engine<T>, live: &mut Live) -> ((u64, u64), bool
         Outcome::Open if !orphan => return (moved, false),
         _ if unread > 0 && !conn.is_asked(DEAF) => return (moved, false),
         Outcome::Complete => conn.tell(OVER | ENDED),
-        Outcome::Reset if !conn.has_told(CONNECTED) => conn.fail(Failure::Refused),
         Outcome::Reset if live.heard.elapsed() >= patience => conn.fail(Failure::Silent(patience)),
+        Outcome::Reset if !conn.has_told(CONNECTED) => conn.fail(Failure::Refused),
         _ => conn.fail(Failure::Reset),
     }
     host.release(handle);

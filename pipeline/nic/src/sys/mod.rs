@@ -5,6 +5,7 @@ pub mod child;
 pub(crate) mod packet;
 #[cfg(test)]
 pub(crate) mod plain;
+pub(crate) mod recv;
 pub(crate) mod send;
 pub(crate) mod sock;
 pub(crate) mod tx_ring;

@@ -89,7 +89,7 @@ fn set<T>(fd: &OwnedFd, name: c_int, value: &T, what: &'static str) -> Result<()
     unsafe { sock::set(fd, libc::SOL_PACKET, name, value) }.map_err(sock::says(what))
 }
 
-fn attach(fd: &OwnedFd, filter: &[Instruction]) -> Result<(), Refusal> {
+pub(super) fn attach(fd: &OwnedFd, filter: &[Instruction]) -> Result<(), Refusal> {
     let len = u16::try_from(filter.len())
         .map_err(|_| ("attach the filter", io::Error::from(io::ErrorKind::InvalidInput)))?;
     let program = libc::sock_fprog { len, filter: filter.as_ptr().cast_mut().cast() };

@@ -62,6 +62,8 @@ unsafe impl Plain for libc::xdp_statistics {}
 unsafe impl Plain for libc::xdp_options {}
 // SAFETY: three `u32`.
 unsafe impl Plain for libc::tpacket_stats_v3 {}
+// SAFETY: two `u32`.
+unsafe impl Plain for libc::tpacket_stats {}
 // SAFETY: an integer.
 unsafe impl Plain for c_int {}
 
