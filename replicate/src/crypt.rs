@@ -2,16 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use aes_gcm_vaes::Aes256Gcm;
-use aes_gcm_vaes::aead::{AeadInOut, KeyInit};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 
 use crate::hash::Hash;
 
 /// Bytes of a data key sealed to the restore key: ephemeral key 32, tag 16, key 32.
 pub(crate) const SEALED_KEY_BYTES: usize = 80;
-/// Bytes that encryption adds to a slot.
-pub(crate) const TAG_BYTES: usize = 16;
 /// The most that a slot holds when unpacked.
 pub(crate) const RAW_BYTES_MAX: usize = 1 << 20;
 /// Flag of a slot: compressed before it was encrypted.
@@ -46,7 +43,7 @@ pub(crate) fn random<const N: usize>() -> Zeroizing<[u8; N]> {
 
 /// A data key, ready for use. None for a repository without encryption.
 #[derive(Clone)]
-pub(crate) struct DataKey(Option<Box<Aes256Gcm>>);
+pub(crate) struct DataKey(Option<Box<LessSafeKey>>);
 
 impl std::fmt::Debug for DataKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -79,7 +76,11 @@ impl Bad {
 impl DataKey {
     /// From the key's bytes; `None` where nothing is encrypted.
     pub(crate) fn new(key: Option<&[u8; 32]>) -> Self {
-        Self(key.map(|key| Box::new(Aes256Gcm::new(key.into()))))
+        let cipher = |key: &[u8; 32]| {
+            let key = UnboundKey::new(&AES_256_GCM, key).expect("32 bytes are its length");
+            Box::new(LessSafeKey::new(key))
+        };
+        Self(key.map(cipher))
     }
 
     /// Compresses and encrypts `raw` onto `out`. Returns stored bytes and flags.
@@ -90,19 +91,21 @@ impl DataKey {
         context: &Context,
         nonce: [u8; 12],
         raw: &[u8],
-        out: &mut Vec<u8>,
+        out: &mut Packed,
     ) -> Sealed {
+        let Packed { scratch, out } = out;
         let (start, begin) = (out.len(), Instant::now());
         let most = lz4_flex::block::get_maximum_output_size(raw.len());
-        out.resize(start + most, 0);
-        let packed = lz4_flex::block::compress_into(raw, &mut out[start..]);
+        if scratch.len() < most {
+            scratch.resize(most, 0);
+        }
+        let packed = lz4_flex::block::compress_into(raw, scratch);
         let flags = match packed {
             Ok(len) if len + len / 32 < raw.len() => {
-                out.truncate(start + len);
+                out.extend_from_slice(&scratch[..len]);
                 COMPRESSED
             }
             _ => {
-                out.truncate(start);
                 out.extend_from_slice(raw);
                 0
             }
@@ -111,9 +114,13 @@ impl DataKey {
         if let Some(cipher) = &self.0 {
             let data = context.bytes(raw.len() as u32, flags);
             let tag = cipher
-                .encrypt_inout_detached(&nonce.into(), &data, (&mut out[start..]).into())
+                .seal_in_place_separate_tag(
+                    Nonce::assume_unique_for_key(nonce),
+                    Aad::from(data),
+                    &mut out[start..],
+                )
                 .expect("a slot is far below the limit of AES-GCM");
-            out.extend_from_slice(&tag);
+            out.extend_from_slice(tag.as_ref());
         }
         Sealed { stored: (out.len() - start) as u32, flags, packing }
     }
@@ -131,19 +138,9 @@ impl DataKey {
         let plain = match &self.0 {
             None => &stored[..],
             Some(cipher) => {
-                let Some(len) = stored.len().checked_sub(TAG_BYTES) else { return Err(Bad::Tag) };
-                let (body, tag) = stored.split_at_mut(len);
                 let data = Context { repository, id: slot.id }.bytes(slot.raw, slot.flags);
-                let tag: [u8; TAG_BYTES] = (&*tag).try_into().map_err(|_| Bad::Tag)?;
-                cipher
-                    .decrypt_inout_detached(
-                        &slot.nonce.into(),
-                        &data,
-                        (&mut *body).into(),
-                        &tag.into(),
-                    )
-                    .map_err(|_| Bad::Tag)?;
-                &*body
+                let nonce = Nonce::assume_unique_for_key(slot.nonce);
+                cipher.open_in_place(nonce, Aad::from(data), stored).map_err(|_| Bad::Tag)?
             }
         };
         if raw > RAW_BYTES_MAX {
@@ -165,6 +162,15 @@ impl DataKey {
         }
         Ok(())
     }
+}
+
+/// Where slots are sealed to, one behind the other.
+#[derive(Debug, Default)]
+pub(crate) struct Packed {
+    /// Slots as they are stored.
+    pub(crate) out: Vec<u8>,
+    /// Memory to compress in.
+    pub(crate) scratch: Vec<u8>,
 }
 
 /// How a slot was stored.
@@ -205,11 +211,11 @@ mod tests {
     fn sealed(raw: &[u8]) -> (DataKey, Slot, Vec<u8>) {
         let key = DataKey::new(Some(&[7; 32]));
         let id = Hash(*blake3::keyed_hash(&[1; 32], raw).as_bytes());
-        let mut out = Vec::new();
+        let mut out = Packed::default();
         let nonce = [3; 12];
         let sealed = key.seal(&Context { repository: [9; 16], id }, nonce, raw, &mut out);
         let Sealed { stored, flags, .. } = sealed;
-        (key, Slot { id, offset: 0, stored, raw: raw.len() as u32, key: 0, flags, nonce }, out)
+        (key, Slot { id, offset: 0, stored, raw: raw.len() as u32, key: 0, flags, nonce }, out.out)
     }
 
     #[test]
@@ -240,8 +246,9 @@ mod tests {
     fn without_a_key_the_id_still_tells() {
         let raw = vec![7; 4096];
         let id = Hash(*blake3::keyed_hash(&[1; 32], &raw).as_bytes());
-        let (key, mut out) = (DataKey::new(None), Vec::new());
-        let sealed = key.seal(&Context { repository: [0; 16], id }, [0; 12], &raw, &mut out);
+        let (key, mut packed) = (DataKey::new(None), Packed::default());
+        let sealed = key.seal(&Context { repository: [0; 16], id }, [0; 12], &raw, &mut packed);
+        let mut out = packed.out;
         let Sealed { stored, flags, .. } = sealed;
         let slot = Slot { id, offset: 0, stored, raw: 4096, key: 0, flags, nonce: [0; 12] };
         let mut plain = Vec::new();

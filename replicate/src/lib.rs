@@ -12,6 +12,7 @@ pub mod catalog;
 mod compare;
 mod crypt;
 mod database;
+mod direct;
 mod drill;
 mod error;
 mod generation;

@@ -12,7 +12,7 @@ use crate::part::SegmentRef;
 use crate::read::{Marks, marked};
 use crate::relocation::Relocations;
 use crate::repository::Repository;
-use crate::segment::{Builder, SLOTS_MAX, Table, get_whole};
+use crate::segment::{self, Builder, SLOTS_MAX, Table, get_whole};
 use crate::store::{generation_name, part_name, relocation_name, segment_name};
 
 /// Which generations to keep, of each set. The newest of a set is always kept.
@@ -216,9 +216,13 @@ struct Copier<'a> {
     moves: Vec<Move>,
 }
 
+fn begin(repository: &Repository, memory: Vec<u8>) -> Builder {
+    Builder::new(&repository.config.repository, memory, repository.config.segment as usize)
+}
+
 impl<'a> Copier<'a> {
     fn new(repository: &'a Repository) -> Self {
-        let building = Builder::new(&repository.config.repository, 0);
+        let building = begin(repository, Vec::new());
         Self { repository, building, pending: Vec::new(), moves: Vec::new() }
     }
 
@@ -240,14 +244,13 @@ impl<'a> Copier<'a> {
     }
 
     fn close(&mut self) -> Result<(), Error> {
-        let fresh = Builder::new(&self.repository.config.repository, 0);
-        let building = std::mem::replace(&mut self.building, fresh);
-        if building.is_empty() {
+        if self.building.is_empty() {
             return Ok(());
         }
-        let bytes = building.finish();
-        let to = SegmentRef { hash: Hash::of(&bytes), bytes: bytes.len() as u32 };
-        self.repository.store.put(&segment_name(&to.hash), bytes.into())?;
+        let empty = Builder::new(&[0; 16], Vec::new(), 0);
+        let building = std::mem::replace(&mut self.building, empty);
+        let (to, memory) = segment::put(&self.repository.store, building.finish())?;
+        self.building = begin(self.repository, memory);
         self.moves.extend(self.pending.drain(..).map(|(old, slot, at)| (old, slot, to, at)));
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Restore: pages verified as they are written, holes left as holes.
 
 use std::fs;
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,6 +11,7 @@ use crossbeam::channel::{Sender, bounded};
 use rustix::fs::{AtFlags, Timespec, Timestamps};
 
 use crate::catalog::{Cut, File, FileKind};
+use crate::direct::{self, Aligned};
 use crate::error::{At, Error};
 use crate::generation::Manifest;
 use crate::hash::unhex;
@@ -23,6 +24,10 @@ use crate::repository::{PAGE, Reader, Repository};
 const BATCH: usize = 64;
 /// Written data is synced in the background whenever so much has gathered.
 const SYNC_EVERY: u64 = 256 << 20;
+/// The most that is written at once.
+const RUN: usize = 1 << 20;
+/// Workers beyond one a core: some of them wait for the disk.
+const WAITING: usize = 2;
 
 /// What a restore did.
 #[derive(Debug, Default, Clone)]
@@ -43,6 +48,8 @@ pub struct Restored {
 
 struct Work {
     file: Arc<fs::File>,
+    /// The same, past the page cache.
+    direct: Option<Arc<fs::File>>,
     path: Arc<PathBuf>,
     /// With the byte offset of each.
     entries: Vec<Entry<SegmentRef>>,
@@ -71,6 +78,7 @@ pub fn restore(
     let written = AtomicU64::new(0);
     let failed = AtomicBool::new(false);
     let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 16);
+    let threads = threads + WAITING;
     let mut restored = std::thread::scope(|scope| -> Result<Restored, Error> {
         let (work, jobs) = bounded::<Work>(2 * threads);
         let (sync, syncs) = bounded::<Arc<fs::File>>(64);
@@ -79,11 +87,12 @@ pub fn restore(
                 let (jobs, sync, slots, written, failed) =
                     (jobs.clone(), sync.clone(), &slots, &written, &failed);
                 scope.spawn(move || -> Result<(), Error> {
+                    let mut run = Run { at: 0, bytes: Aligned::with_capacity(RUN) };
                     for job in jobs {
                         if failed.load(Ordering::Relaxed) {
                             continue;
                         }
-                        let done = write(slots, &job, written, progress, &sync);
+                        let done = write(slots, &job, &mut run, written, progress, &sync);
                         if done.is_err() {
                             failed.store(true, Ordering::Relaxed);
                             done?;
@@ -164,6 +173,8 @@ fn contents(
     let mut options = fs::OpenOptions::new();
     let made = options.write(true).create_new(true).mode(0o600).open(path).at("create", path)?;
     made.set_len(file.size).at("make room in", path)?;
+    let large = file.size >= RUN as u64;
+    let direct = large.then(|| direct::open(path)).flatten().map(Arc::new);
     let (made, path) = (Arc::new(made), Arc::new(path.to_owned()));
     let mut entries = layers.merged(&file.id(&slots.reader.id_key))?;
     let kind = entries.kind;
@@ -186,7 +197,7 @@ fn contents(
             break;
         }
         let (file, path, size) = (Arc::clone(&made), Arc::clone(&path), file.size);
-        let job = Work { file, path, entries: some, offsets, size };
+        let job = Work { file, direct: direct.clone(), path, entries: some, offsets, size };
         if work.send(job).is_err() {
             return Ok(()); // the workers' error tells
         }
@@ -198,19 +209,28 @@ fn contents(
     Ok(())
 }
 
+/// Bytes that follow each other, not yet written.
+struct Run {
+    at: u64,
+    bytes: Aligned,
+}
+
 fn write(
     slots: &Slots<'_>,
     job: &Work,
+    run: &mut Run,
     written: &AtomicU64,
     progress: &(dyn Fn(u64) + Sync),
     sync: &Sender<Arc<fs::File>>,
 ) -> Result<(), Error> {
     let mut offsets = job.offsets.iter();
-    let mut run: (u64, Vec<u8>) = (0, Vec::with_capacity(1 << 20));
-    let flush = |run: &mut (u64, Vec<u8>)| -> Result<(), Error> {
-        job.file.write_all_at(&run.1, run.0).at("write", &*job.path)?;
-        let len = run.1.len() as u64;
-        run.1.clear();
+    run.bytes.clear();
+    let flush = |run: &mut Run| -> Result<(), Error> {
+        let written_at =
+            direct::write_at(job.direct.as_deref(), &job.file, run.bytes.as_ref(), run.at);
+        written_at.at("write", &*job.path)?;
+        let len = run.bytes.len() as u64;
+        run.bytes.clear();
         let before = written.fetch_add(len, Ordering::Relaxed);
         if before / SYNC_EVERY != (before + len) / SYNC_EVERY {
             let _ = sync.try_send(Arc::clone(&job.file));
@@ -224,14 +244,15 @@ fn write(
             let object = job.path.display().to_string();
             return Err(Error::damage(object, offset, "bytes within the file", "more"));
         }
-        if run.0 + run.1.len() as u64 != offset || run.1.len() + plain.len() > 1 << 20 {
-            flush(&mut run)?;
-            run.0 = offset;
+        let len = run.bytes.len();
+        if run.at + len as u64 != offset || len + plain.len() > RUN {
+            flush(run)?;
+            run.at = offset;
         }
-        run.1.extend_from_slice(plain);
+        run.bytes.extend_from_slice(plain);
         Ok(())
     })?;
-    flush(&mut run)
+    flush(run)
 }
 
 /// Links, then owners, modes and times; directories last, from the deepest.

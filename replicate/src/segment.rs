@@ -1,11 +1,15 @@
 //! Segments: slots back to back and a table (docs/formats/repository.md, "Segment").
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::crypt::{RAW_BYTES_MAX, SEALED_KEY_BYTES, Slot};
+use crate::direct::Aligned;
 use crate::error::Error;
 use crate::hash::Hash;
-use crate::store::Store;
+use crate::part::SegmentRef;
+use crate::store::{Store, segment_name};
 
 const MAGIC: [u8; 8] = *b"FWSEG\0\0\x01";
 const END: [u8; 8] = *b"FWSEGEND";
@@ -20,14 +24,15 @@ const TAIL: u64 = 256 << 10;
 /// A segment being filled.
 #[derive(Debug)]
 pub(crate) struct Builder {
-    bytes: Vec<u8>,
+    bytes: Aligned,
     keys: Vec<[u8; SEALED_KEY_BYTES]>,
     slots: Vec<Slot>,
 }
 
 impl Builder {
-    pub(crate) fn new(repository: &[u8; 16], capacity: usize) -> Self {
-        let mut bytes = Vec::with_capacity(capacity);
+    /// A segment over memory that an older one had; `capacity` is room in bytes.
+    pub(crate) fn new(repository: &[u8; 16], memory: Vec<u8>, capacity: usize) -> Self {
+        let mut bytes = Aligned::over(memory, capacity);
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(repository);
         Self { bytes, keys: Vec::new(), slots: Vec::new() }
@@ -60,7 +65,7 @@ impl Builder {
     }
 
     /// The finished object.
-    pub(crate) fn finish(self) -> Vec<u8> {
+    pub(crate) fn finish(self) -> Aligned {
         let Self { mut bytes, keys, slots } = self;
         let table = bytes.len() as u32;
         bytes.extend_from_slice(&(keys.len() as u32).to_le_bytes());
@@ -83,6 +88,25 @@ impl Builder {
         bytes.extend_from_slice(&END);
         bytes
     }
+}
+
+/// A finished segment, as `bytes` can hold it.
+struct Shared(Arc<Aligned>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        (*self.0).as_ref()
+    }
+}
+
+/// Puts a finished segment under its name; synced when this returns. Its memory comes back.
+pub(crate) fn put(store: &Store, segment: Aligned) -> Result<(SegmentRef, Vec<u8>), Error> {
+    let hash = Hash::of(segment.as_ref());
+    let named = SegmentRef { hash, bytes: segment.len() as u32 };
+    let segment = Arc::new(segment);
+    store.put(&segment_name(&hash), Bytes::from_owner(Shared(Arc::clone(&segment))))?;
+    let memory = Arc::try_unwrap(segment).map(Aligned::into_inner);
+    Ok((named, memory.unwrap_or_default()))
 }
 
 /// A segment's table.

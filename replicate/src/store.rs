@@ -194,6 +194,10 @@ impl Directory {
     fn put(&self, name: &str, bytes: Bytes) -> Result<bool, Error> {
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let at = Name::from(name);
+        let path = self.root.join(at.as_ref());
+        if let Some(put) = crate::direct::put(&path, &bytes).at("put", path)? {
+            return Ok(put);
+        }
         let put = self.objects.put_opts(&at, bytes.into(), options);
         match pollster::block_on(put) {
             Ok(_) => Ok(true),

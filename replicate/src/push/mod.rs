@@ -11,6 +11,7 @@ mod feed;
 mod lister;
 mod sink;
 mod state;
+mod syncer;
 mod trust;
 mod words;
 mod work;
@@ -162,8 +163,9 @@ pub fn push(
         let (to_workers, jobs) = bounded::<(u64, Job)>(IN_FLIGHT);
         let (to_sink, messages) = bounded::<(u64, Message)>(IN_FLIGHT);
         let (tokens, spent) = bounded::<()>(IN_FLIGHT);
+        let (spare, spares) = bounded::<Vec<u8>>(IN_FLIGHT);
         for _ in 0..threads {
-            let (jobs, to_sink, mut worker) = (jobs.clone(), to_sink.clone(), worker.clone());
+            let (jobs, to_sink, mut worker) = (jobs.clone(), to_sink.clone(), worker.over(&spares));
             scope.spawn(move || {
                 for (seq, job) in jobs {
                     let batch = worker.run(seq, job).map_or_else(Message::Failed, Message::Batch);
@@ -184,7 +186,7 @@ pub fn push(
         )?;
         let mut lister = Lister::new(worker.clone(), &old, at, count, &left, old_segments)?;
         let ending = scope.spawn(move || -> Result<_, Error> {
-            drain(&messages, &spent, &mut sink, &mut lister, done)?;
+            drain(&messages, (&spent, &spare), &mut sink, &mut lister, done)?;
             let (at, count) = lister.finish(&mut sink)?;
             let read = sink.read;
             let (next, segments, parts) = sink.finish()?;
@@ -380,7 +382,7 @@ fn publish(
 /// Brings messages into order and hands them to the sink.
 fn drain(
     messages: &Receiver<(u64, Message)>,
-    spent: &Receiver<()>,
+    (spent, spare): (&Receiver<()>, &Sender<Vec<u8>>),
     sink: &mut Sink<'_>,
     lister: &mut Lister,
     done: &mut (dyn FnMut(&Done<'_>) + Send),
@@ -397,7 +399,14 @@ fn drain(
                     at = sink.next.records;
                     sink.start(start);
                 }
-                Message::Batch(batch) => sink.batch(&batch)?,
+                Message::Batch(batch) => {
+                    sink.batch(&batch)?;
+                    if batch.stored.capacity() > 0 {
+                        let mut memory = batch.stored;
+                        memory.clear();
+                        let _ = spare.try_send(memory);
+                    }
+                }
                 Message::End(mut file) => {
                     file.moved |= sink.short;
                     let changed = sink.changed;

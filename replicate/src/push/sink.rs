@@ -3,12 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
-use crossbeam::channel::{Receiver, Sender, bounded};
-
-use super::state::{Journal, Known, Line, Next};
-use super::work::{Batch, Times, What, spend};
+use super::state::{Known, Line, Next};
+use super::syncer::{Noted, Syncers};
+use super::work::{Batch, Times, What};
 use crate::crypt::{SEALED_KEY_BYTES, Slot};
 use crate::error::Error;
 use crate::generation::PartRef;
@@ -16,12 +14,10 @@ use crate::hash::Hash;
 use crate::part::{self, CATALOG, ENTRIES_MAX, Entry, FileId, Kind, Place, Section, SegmentRef};
 use crate::repository::Repository;
 use crate::segment::{Builder, SLOTS_MAX};
-use crate::store::{part_name, segment_name};
+use crate::store::part_name;
 
 /// A part whose segments are not all named yet: sections with their entries.
 type Waiting = Vec<(Section, Vec<Entry<u32>>)>;
-/// Entries of the segment being filled, for the journal.
-type Noted = Vec<(FileId, u64, Place<u32>)>;
 
 /// A file's beginning.
 pub(crate) struct Start {
@@ -57,8 +53,7 @@ pub(crate) struct Sink<'a> {
     building: Builder,
     number: u32,
     noted: Noted,
-    to_syncer: Option<Sender<(u32, Vec<u8>, Noted)>>,
-    acks: Receiver<Result<(u32, SegmentRef), Error>>,
+    syncers: Syncers,
     pub(crate) next: Next,
     open: Option<(Start, Vec<Entry<u32>>)>,
     part: Waiting,
@@ -79,35 +74,17 @@ impl<'a> Sink<'a> {
         scope: &'a std::thread::Scope<'a, '_>,
     ) -> Result<Self, Error> {
         let Setup { key, base, known, next } = setup;
-        let (to_syncer, jobs) = bounded::<(u32, Vec<u8>, Noted)>(1);
-        let (ack, acks) = bounded(1024);
-        let mut journal = Journal::append(journal)?;
-        let times = Arc::clone(times);
-        scope.spawn(move || {
-            for (number, bytes, noted) in jobs {
-                let begin = Instant::now();
-                let done = store_segment(repository, bytes).and_then(|segment| {
-                    journal.note(&segment, &noted)?;
-                    Ok((number, segment))
-                });
-                spend(&times.store, begin);
-                let failed = done.is_err();
-                if ack.send(done).is_err() || failed {
-                    return;
-                }
-            }
-        });
         let segments: Vec<_> = known.into_iter().map(Some).collect();
+        let number = segments.len() as u32;
         let mut sink = Self {
             repository,
             key,
             base,
-            building: Builder::new(&repository.config.repository, 0),
-            number: segments.len() as u32,
+            building: Builder::new(&[0; 16], Vec::new(), 0),
+            number,
             segments,
             noted: Vec::new(),
-            to_syncer: Some(to_syncer),
-            acks,
+            syncers: Syncers::start(repository, journal, number, times, scope)?,
             next,
             open: None,
             part: Vec::new(),
@@ -125,7 +102,8 @@ impl<'a> Sink<'a> {
 
     fn fresh(&mut self) {
         let capacity = self.repository.config.segment as usize + (2 << 20);
-        self.building = Builder::new(&self.repository.config.repository, capacity);
+        let memory = self.syncers.memory();
+        self.building = Builder::new(&self.repository.config.repository, memory, capacity);
     }
 
     /// Begins a file.
@@ -260,14 +238,13 @@ impl<'a> Sink<'a> {
     }
 
     fn close_segment(&mut self) -> Result<(), Error> {
-        let building = std::mem::replace(&mut self.building, Builder::new(&[0; 16], 0));
+        let building = Builder::new(&[0; 16], Vec::new(), 0);
+        let building = std::mem::replace(&mut self.building, building);
         let noted = std::mem::take(&mut self.noted);
-        let sent =
-            self.to_syncer.as_ref().map(|to| to.send((self.number, building.finish(), noted)));
+        let sent = self.syncers.put(self.number, building.finish(), noted);
         self.take_acks(false)?;
-        if !matches!(sent, Some(Ok(()))) {
-            // the syncer ended: its error is among the acknowledgements
-            self.to_syncer = None;
+        if !sent {
+            // the error is among the acknowledgements
             self.take_acks(true)?;
             return Err(Error::Request("the writer of segments ended early".to_owned()));
         }
@@ -278,9 +255,7 @@ impl<'a> Sink<'a> {
     }
 
     fn take_acks(&mut self, all: bool) -> Result<(), Error> {
-        loop {
-            let ack = if all { self.acks.recv().ok() } else { self.acks.try_recv().ok() };
-            let Some(ack) = ack else { break };
+        while let Some(ack) = self.syncers.ack(all) {
             let (number, segment) = ack?;
             self.segments[number as usize] = Some(segment);
         }
@@ -342,7 +317,7 @@ impl<'a> Sink<'a> {
         if !self.building.is_empty() {
             self.close_segment()?;
         }
-        self.to_syncer = None;
+        self.syncers.end();
         self.take_acks(true)?;
         self.end_part()?;
         if !self.waiting.is_empty() {
@@ -352,10 +327,4 @@ impl<'a> Sink<'a> {
         let segments = self.segments.iter().map(|segment| segment.unwrap_or(none)).collect();
         Ok((self.next, segments, self.parts))
     }
-}
-
-fn store_segment(repository: &Repository, bytes: Vec<u8>) -> Result<SegmentRef, Error> {
-    let segment = SegmentRef { hash: Hash::of(&bytes), bytes: bytes.len() as u32 };
-    repository.store.put(&segment_name(&segment.hash), bytes.into())?;
-    Ok(segment)
 }

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crossbeam::channel::Receiver;
+
 use super::state::Known;
 use crate::catalog::id_of;
-use crate::crypt::{Context, DataKey};
+use crate::crypt::{Context, DataKey, Packed};
 use crate::error::{At, Error};
 use crate::hash::Hash;
 use crate::keys::Secret;
@@ -97,6 +99,9 @@ pub(crate) struct Worker {
     pub(crate) data_key: DataKey,
     pub(crate) times: Arc<Times>,
     buffer: Vec<u8>,
+    scratch: Vec<u8>,
+    /// Memory of batches that the sink is done with.
+    spares: Option<Receiver<Vec<u8>>>,
 }
 
 impl Worker {
@@ -112,7 +117,23 @@ impl Worker {
             data_key: data_key.clone(),
             times: Arc::clone(times),
             buffer: Vec::new(),
+            scratch: Vec::new(),
+            spares: None,
         }
+    }
+
+    /// A worker that takes memory from `spares` where there is some.
+    pub(crate) fn over(&self, spares: &Receiver<Vec<u8>>) -> Self {
+        Self { spares: Some(spares.clone()), ..self.clone() }
+    }
+
+    fn packed(&mut self) -> Packed {
+        let out = self.spares.as_ref().and_then(|spares| spares.try_recv().ok());
+        Packed { out: out.unwrap_or_default(), scratch: std::mem::take(&mut self.scratch) }
+    }
+
+    fn unpack(&mut self, packed: Packed, batch: &mut Batch) {
+        (batch.stored, self.scratch) = (packed.out, packed.scratch);
     }
 
     /// `seq` never repeats under a data key: nonces are made of it.
@@ -137,7 +158,14 @@ impl Worker {
         }
     }
 
-    fn pages(&self, seq: u64, first: u64, bytes: &[u8], old: &[Known], left: &[Known]) -> Batch {
+    fn pages(
+        &mut self,
+        seq: u64,
+        first: u64,
+        bytes: &[u8],
+        old: &[Known],
+        left: &[Known],
+    ) -> Batch {
         let begin = Instant::now();
         let mut batch = Batch::default();
         let mut todo = Vec::new();
@@ -166,17 +194,21 @@ impl Worker {
         spend(&self.times.hash, begin);
         let begin = Instant::now();
         let mut packing = Duration::ZERO;
+        let mut packed = if todo.is_empty() { Packed::default() } else { self.packed() };
         for piece in todo {
             let at = piece * PAGE;
             let page = &bytes[at..bytes.len().min(at + PAGE)];
-            packing += self.seal(seq, piece, page, &mut batch);
+            packing += self.seal(seq, piece, page, &mut batch, &mut packed);
+        }
+        if !packed.scratch.is_empty() {
+            self.unpack(packed, &mut batch);
         }
         self.times.sealed(begin, packing);
         batch
     }
 
     pub(crate) fn chunks(
-        &self,
+        &mut self,
         seq: u64,
         first: u64,
         bytes: &[u8],
@@ -184,6 +216,7 @@ impl Worker {
         known: &HashMap<Hash, Place<u32>>,
     ) -> Batch {
         let mut batch = Batch { read: bytes.len() as u64, ..Batch::default() };
+        let mut packed = self.packed();
         let mut from = 0;
         for (nth, to) in cuts.iter().enumerate() {
             let chunk = &bytes[from..*to];
@@ -199,21 +232,29 @@ impl Worker {
             let raw = chunk.len() as u32;
             batch.pieces.push((index, What::New { id, stored: 0, raw, flags: 0, nonce: [0; 12] }));
             let begin = Instant::now();
-            let packing = self.seal(seq, nth, chunk, &mut batch);
+            let packing = self.seal(seq, nth, chunk, &mut batch, &mut packed);
             self.times.sealed(begin, packing);
         }
+        self.unpack(packed, &mut batch);
         batch
     }
 
     /// Returns the time that compressing took.
-    fn seal(&self, seq: u64, nth: usize, raw: &[u8], batch: &mut Batch) -> Duration {
+    fn seal(
+        &self,
+        seq: u64,
+        nth: usize,
+        raw: &[u8],
+        batch: &mut Batch,
+        packed: &mut Packed,
+    ) -> Duration {
         let (_, What::New { id, stored, flags, nonce, .. }) = &mut batch.pieces[nth] else {
             return Duration::ZERO;
         };
         nonce[..8].copy_from_slice(&seq.to_le_bytes());
         nonce[8..].copy_from_slice(&(nth as u32).to_le_bytes());
         let context = Context { repository: self.repository, id: *id };
-        let sealed = self.data_key.seal(&context, *nonce, raw, &mut batch.stored);
+        let sealed = self.data_key.seal(&context, *nonce, raw, packed);
         (*stored, *flags) = (sealed.stored, sealed.flags);
         sealed.packing
     }
