@@ -72,7 +72,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     if globals.json {
         // first: what follows is the generations, oldest first
         for (set, what) in &sets {
-            line!("{}", what.json(set));
+            line!("{}", what.json(*set));
         }
     }
     for (at, (manifest, checked)) in manifests.iter().zip(&checked).enumerate() {
@@ -124,7 +124,7 @@ struct Set<'a> {
 
 impl Set<'_> {
     /// `framewalk.backup-set/1`.
-    fn json(&self, set: &[u8; 8]) -> serde_json::Value {
+    fn json(&self, set: [u8; 8]) -> serde_json::Value {
         let drill = |drill: &Drill| {
             json!({
                 "time": super::time(drill.time), "generation": drill.generation,
@@ -133,7 +133,7 @@ impl Set<'_> {
             })
         };
         json!({
-            "schema": "framewalk.backup-set/1", "set": hex(set),
+            "schema": "framewalk.backup-set/1", "set": hex(&set),
             "verified_generation": self.newest.map(|(number, _)| number),
             "rpo_seconds": self.newest.map(|(_, started)| super::seconds_since(started)),
             "drill": self.last.map(drill), "proof": self.proof.map(drill),

@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
         framewalk bench backup --only stream       a byte stream through the switch\n  \
         framewalk bench inspect big.pcap           decoding, on your own capture\n  \
         framewalk bench inspect big.pcap --json    the same as JSON Lines\n  \
+        framewalk bench backup --peers             an image pushed and restored, 4 GiB\n  \
         sudo framewalk bench replay                frames out: full speed, and on time\n  \
         sudo framewalk bench capture               frames in, to disk, without loss"
 )]
@@ -43,15 +44,6 @@ pub struct Args {
 pub enum What {
     /// The in-memory path: 60-byte frames through all five stages on one core
     Path(Timing),
-    /// The road of a backup: a byte stream through the switch, beside the kernel's TCP
-    Backup {
-        /// Only this part; may be given more than once
-        #[arg(long, value_name = "PART")]
-        only: Vec<backup::Part>,
-        /// How long to measure
-        #[command(flatten)]
-        timing: Timing,
-    },
     /// Reading and decoding a capture: located in memory, summary and JSON as whole processes
     Inspect {
         /// The capture; a large one says more
@@ -81,6 +73,11 @@ pub enum What {
               value_parser = clap::value_parser!(u64).range(1..=100))]
         runs: u64,
     },
+    /// Backup: an image pushed, changed, verified, restored; and a stream through the switch
+    ///
+    /// Works in the folder for temporary files, or in --dir, and removes all. The source is in the
+    /// page cache; what framewalk pushes and restores is synced when its time ends.
+    Backup(backup::Args),
     /// Sending: full speed, and how true the gaps are, beside tcpreplay and a bare sender (root)
     ///
     /// Makes a network namespace with a cable of its own, where nobody else hears it, and takes
@@ -146,13 +143,13 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     let mut out = print::Out::new(globals);
     match &args.what {
         What::Path(timing) => path(*timing, &mut out)?,
-        What::Backup { only, timing } => backup::run(only, *timing, &mut out)?,
         What::Inspect { file, timing } => inspect(file, *timing, &mut out)?,
         What::Growth { runs } => {
             for row in growth::rows(*runs as usize)? {
                 out.row(&row)?;
             }
         }
+        What::Backup(args) => backup::run(args, globals.quiet, &mut out)?,
         What::Surface { file, runs } => {
             for row in surface::rows(file, frames_of(file)?, *runs as usize)? {
                 out.row(&row)?;

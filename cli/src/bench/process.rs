@@ -161,21 +161,51 @@ pub(super) fn version(program: &str, flag: &str, prefix: &str) -> Option<String>
     Some(version.trim_end_matches('.').to_owned())
 }
 
-/// Runs a command with its output thrown away: seconds from exec to exit, and the most memory it
-/// held as the kernel counts it (`VmHWM`, read every five milliseconds; 0 where there is no /proc).
+/// What a process took from exec to exit.
+pub(super) struct Ran {
+    pub(super) seconds: f64,
+    /// Processor time of it and its children, to a hundredth of a second.
+    pub(super) cpu: f64,
+    /// The most memory it held as the kernel counts it (`VmHWM`, read every five milliseconds; 0
+    /// where there is no /proc).
+    pub(super) rss_kib: u64,
+    /// What it printed.
+    pub(super) stdout: String,
+}
+
+/// Runs a command with its output thrown away: seconds, and the most memory it held.
 fn time(command: &[String]) -> anyhow::Result<(f64, u64)> {
     let (program, args) = command.split_first().context("an empty command")?;
-    let start = Instant::now();
-    let mut child = Command::new(program)
-        .args(args)
+    let mut whole = Command::new(program);
+    whole.args(args).stdout(Stdio::null());
+    let ran = run(&mut whole).with_context(|| shown(command))?;
+    Ok((ran.seconds, ran.rss_kib))
+}
+
+/// Runs a command that prints less than a pipe holds; its failure is an error.
+pub(super) fn run(command: &mut Command) -> anyhow::Result<Ran> {
+    let (before, start) = (children_cpu(), Instant::now());
+    let mut child = command
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .with_context(|| format!("cannot start {program}"))?;
+        .with_context(|| format!("cannot start {}", command.get_program().display()))?;
     let (status, seconds, rss_kib) = watched(&mut child, start)?;
-    anyhow::ensure!(status.success(), "{} failed: {status}", shown(command));
-    Ok((seconds, rss_kib))
+    anyhow::ensure!(status.success(), "{} failed: {status}", command.get_program().display());
+    let mut stdout = String::new();
+    if let Some(mut pipe) = child.stdout.take() {
+        std::io::Read::read_to_string(&mut pipe, &mut stdout)?;
+    }
+    Ok(Ran { seconds, cpu: children_cpu() - before, rss_kib, stdout })
+}
+
+/// Seconds of processor time of all children that have ended (`cutime` and `cstime` in
+/// /proc/self/stat, proc(5), in the kernel's fixed unit of a hundredth of a second).
+fn children_cpu() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks = rest.split_whitespace().skip(13).take(2).filter_map(|n| n.parse::<f64>().ok());
+    ticks.sum::<f64>() / 100.0
 }
 
 fn watched(
