@@ -383,3 +383,71 @@ fn a_drill_without_room_or_of_a_damaged_generation_is_told() {
     assert_eq!((code, &done["good"]), (1, &Value::Bool(false)), "{done}");
     assert!(done["checks"][0]["note"].as_str().unwrap().contains("segments/"), "{done}");
 }
+
+#[test]
+fn a_push_keeps_to_its_limit_and_its_hours() {
+    let place = Place::new("pace", 256);
+    fs::write(place.image(), noise(7, 128 * PAGE)).unwrap();
+    let push = ["push", "--repo", "repo", "disk.img"];
+    // 2 MiB in eight segments: seven are waited for
+    let (report, code) = place.json(&[&push[..], &["--limit", "2MiB/s"]].concat());
+    assert_eq!((code, &report["limited_by"]), (0, &Value::from("limit")), "{report}");
+    let (seconds, waited) = (report["seconds"].as_f64(), report["waited"]["limit"].as_f64());
+    assert!(seconds.unwrap() > 0.8 && waited.unwrap() > 0.6, "{report}");
+    for bad in [&["--limit", "fast"][..], &["--limit", "3"], &["--between", "7-8"]] {
+        assert_eq!(place.run(&[&push[..], bad].concat()).status.code(), Some(2), "{bad:?}");
+    }
+    // an hour that begins in two hours, and the day up to there
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let hour = |more: u64| (now.as_secs() / 3600 + more) % 24;
+    let (closed, open) = (
+        format!("{:02}:00-{:02}:00", hour(2), hour(3)),
+        format!("{:02}:00-{:02}:00", hour(23), hour(2)),
+    );
+    let command = |hours: &str| {
+        let mut command = place.command(&[&push[..], &["--between", hours]].concat());
+        command.env("TZ", "UTC");
+        command
+    };
+    fs::write(place.image(), noise(8, 128 * PAGE)).unwrap();
+    let mut paused = command(&closed).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = std::io::BufReader::new(paused.stderr.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut said, &mut line).unwrap();
+    assert!(line.contains(&format!("goes on at {}", &closed[..5])), "{line}");
+    paused.kill().unwrap();
+    paused.wait().unwrap();
+    assert_eq!(walk(&place.dir.join("repo/generations")).len(), 1, "nothing was pushed");
+    assert!(command(&open).output().unwrap().status.success());
+    assert_eq!(walk(&place.dir.join("repo/generations")).len(), 2);
+    let (report, code) = place.json(&[&push[..], &["--yield-to-load"]].concat());
+    assert_eq!(code, 0, "{report}");
+    assert!(report["waited"]["load"].is_number(), "{report}");
+}
+
+#[test]
+fn a_scrub_remembers_where_it_was_and_what_it_finds_counts() {
+    let place = Place::new("scrub", 256);
+    fs::write(place.image(), noise(9, 128 * PAGE)).unwrap();
+    place.push();
+    assert_eq!(place.json(&["verify", "--repo", "repo"]).1, 0);
+    let scrub = |more: &[&str]| place.json(&[&["scrub", "--repo", "repo"], more].concat());
+    let (first, code) = scrub(&["--days", "4"]);
+    let (read, all) = (first["read"].as_u64().unwrap(), first["all_bytes"].as_u64().unwrap());
+    assert!(code == 0 && read > 0 && read <= all / 4 + 300_000, "{first}");
+    let never = first["never"].as_u64().unwrap();
+    let (second, _) = scrub(&["--budget", "1"]);
+    assert!(second["never"].as_u64().unwrap() < never, "{second}");
+    let (sealed, _) = scrub(&["--without-key", "--budget", "100"]);
+    assert_eq!((&sealed["opened"], &sealed["never"]), (&Value::from(0), &Value::from(0)));
+    assert!(sealed["oldest"].is_string(), "{sealed}");
+    for segment in walk(&place.dir.join("repo/segments")) {
+        fs::set_permissions(&segment, PermissionsExt::from_mode(0o644)).unwrap();
+        let file = fs::OpenOptions::new().write(true).open(segment).unwrap();
+        file.write_all_at(&[0; 64], 5000).unwrap();
+    }
+    let (bad, code) = scrub(&["--without-key", "--budget", "100"]);
+    assert_eq!((code, &bad["generations"]), (1, &serde_json::json!([1])), "{bad}");
+    let (listed, _) = place.json(&["list", "--repo", "repo"]);
+    assert_eq!(listed["verified"], Value::Null, "it was good, and is not");
+}

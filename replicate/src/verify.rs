@@ -119,7 +119,10 @@ pub fn verify(
 }
 
 /// Damage is noted, other errors end it.
-fn taken<T>(read: Result<T, Error>, damage: &mut Vec<Damage>) -> Result<Option<T>, Error> {
+pub(crate) fn taken<T>(
+    read: Result<T, Error>,
+    damage: &mut Vec<Damage>,
+) -> Result<Option<T>, Error> {
     match read {
         Ok(read) => Ok(Some(read)),
         Err(Error::Damage(found)) => {
@@ -150,7 +153,7 @@ fn segments(
                 scope.spawn(move || -> Result<(), Error> {
                     for (segment, bits) in jobs {
                         let mut damage = Vec::new();
-                        let opened = one(repository, reader, segment, bits, &mut damage);
+                        let opened = one(repository, reader, segment, Some(bits), &mut damage);
                         let opened = taken(opened, &mut damage)?;
                         let mut found =
                             found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -187,11 +190,12 @@ fn segments(
     Ok(bad)
 }
 
-fn one(
+/// Reads a segment whole and checks it; `bits` are the slots that generations need, if known.
+pub(crate) fn one(
     repository: &Repository,
     reader: Option<&Reader>,
     segment: SegmentRef,
-    bits: &[u64],
+    bits: Option<&[u64]>,
     damage: &mut Vec<Damage>,
 ) -> Result<u64, Error> {
     let name = segment_name(&segment.hash);
@@ -224,7 +228,7 @@ fn one(
         let key = &keys[usize::from(slot.key)];
         if let Err(bad) = key.open(*id, &reader.id_key.0, slot, &mut stored, &mut plain) {
             let expected = format!("{} (slot {number}, id {})", bad.expected(), slot.id);
-            let found = if marked(bits, number) {
+            let found = if bits.is_none_or(|bits| marked(bits, number)) {
                 "other bytes"
             } else {
                 "other bytes; no generation needs them"
@@ -234,6 +238,7 @@ fn one(
         opened += 1;
     }
     let slots = table.slots.len();
+    let bits = bits.unwrap_or_default();
     if let Some(beyond) = (slots..bits.len() * 64).find(|slot| marked(bits, *slot)) {
         return Err(Error::damage(
             name,

@@ -98,3 +98,53 @@ fn what_was_restored_is_compared_to_the_last_byte() {
     }
     assert!(compared().bad.is_empty());
 }
+
+#[test]
+fn scrubs_read_everything_in_turn_and_name_what_is_damaged() {
+    use replicate::{Memory, scrub};
+    let dir = tempfile::tempdir().unwrap();
+    let (repository, keys, _) = made(dir.path());
+    let reader = repository.reader(Some(&keys.restore)).unwrap();
+    let mut memory = Memory::new();
+    // one object at a time, however small the budget: all of them, each once
+    let all = scrub(&repository, None, &mut Memory::new(), u64::MAX, &|_| {}).unwrap();
+    assert!(all.objects > 4 && all.objects == all.all_objects && all.opened == 0, "{all:?}");
+    for round in 1..=all.all_objects {
+        let some = scrub(&repository, Some(&reader), &mut memory, 1, &|_| {}).unwrap();
+        assert_eq!((some.objects, some.damage.len()), (1, 0));
+        assert_eq!(some.never, all.all_objects - round);
+        assert_eq!(some.oldest.is_some(), round == all.all_objects);
+    }
+    // the one that was read longest ago comes next
+    let (name, _) = memory.iter().next_back().unwrap();
+    let name = name.clone();
+    memory.insert(name.clone(), 7);
+    scrub(&repository, Some(&reader), &mut memory, 1, &|_| {}).unwrap();
+    assert!(memory[&name] > 7);
+    for folder in ["segments/", "maps/"] {
+        let name = memory.keys().find(|name| name.starts_with(folder)).unwrap().clone();
+        let path = dir.path().join("repo").join(&name);
+        let good = fs::read(&path).unwrap();
+        for with in [None, Some(&reader)] {
+            let damaged = || {
+                let found = scrub(&repository, with, &mut Memory::new(), u64::MAX, &|_| {});
+                let found = found.unwrap();
+                assert_eq!(found.hit, [1], "{found:?}");
+                found.damage.iter().any(|damage| damage.object == name)
+            };
+            for at in [0, good.len() / 2, good.len() - 1] {
+                let mut bad = good.clone();
+                bad[at] ^= 4;
+                fs::write(&path, bad).unwrap();
+                assert!(damaged(), "{name} at {at}");
+            }
+            fs::write(&path, &good[..good.len() - 1]).unwrap();
+            assert!(damaged(), "{name} cut");
+            fs::remove_file(&path).unwrap();
+            assert!(damaged(), "{name} gone");
+            fs::write(&path, &good).unwrap();
+        }
+    }
+    let found = scrub(&repository, Some(&reader), &mut memory, u64::MAX, &|_| {}).unwrap();
+    assert!(found.damage.is_empty() && found.hit.is_empty() && found.opened > 20, "{found:?}");
+}

@@ -41,13 +41,13 @@ pub(super) struct Known {
     pub(super) damaged: bool,
 }
 
-fn record(repository: &Repository) -> anyhow::Result<PathBuf> {
-    Ok(keys::state_dir()?.join(hex(&repository.config.repository)).join("verified.json"))
+pub(super) fn record(repository: &Repository, name: &str) -> anyhow::Result<PathBuf> {
+    Ok(keys::state_dir()?.join(hex(&repository.config.repository)).join(name))
 }
 
 /// What was verified from here before.
 pub(super) fn remembered(repository: &Repository) -> Vec<Known> {
-    let text = record(repository).ok().and_then(|path| fs::read(path).ok());
+    let text = record(repository, "verified.json").ok().and_then(|path| fs::read(path).ok());
     text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
 }
 
@@ -57,7 +57,7 @@ pub(super) fn remember(
     found: &BTreeMap<u32, bool>,
     opened: bool,
 ) -> anyhow::Result<()> {
-    let path = record(repository)?;
+    let path = record(repository, "verified.json")?;
     let mut known = remembered(repository);
     let time = super::seconds_since(0) as i64;
     for (&number, &good) in found {
@@ -75,6 +75,14 @@ pub(super) fn remember(
     fs::write(&next, serde_json::to_vec(&known)?)?;
     fs::rename(next, path)?;
     Ok(())
+}
+
+/// `framewalk.damage/1`.
+pub(super) fn damage_json(damage: &replicate::Damage) -> serde_json::Value {
+    json!({
+        "schema": "framewalk.damage/1", "object": damage.object, "offset": damage.offset,
+        "expected": damage.expected, "found": damage.found,
+    })
 }
 
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
@@ -101,14 +109,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     }
     if globals.json {
         for damage in &found.damage {
-            line!(
-                "{}",
-                json!({
-                    "schema": "framewalk.damage/1", "object": damage.object,
-                    "offset": damage.offset,
-                    "expected": damage.expected, "found": damage.found,
-                })
-            );
+            line!("{}", damage_json(damage));
         }
         line!(
             "{}",

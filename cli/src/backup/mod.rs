@@ -16,6 +16,7 @@ mod prune;
 mod push;
 mod remote;
 mod restore;
+mod scrub;
 mod serve;
 mod validate;
 
@@ -69,6 +70,8 @@ pub enum What {
     List(list::Args),
     /// Read everything, check every tag and digest; exits 1 on damage, which it names
     Verify(check::Args),
+    /// Read a share of everything, what was read longest ago first; exits 1 on damage, which it names
+    Scrub(scrub::Args),
     /// Bring back a generation, or some of its files, verified as they are written
     Restore(restore::Args),
     /// Restore to scratch, check what came back, put it on record; exits 1 if a check fails
@@ -112,6 +115,7 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
         What::List(args) => list::run(args, globals),
         What::Verify(args) => check::run(args, globals),
         What::Restore(args) => restore::run(args, globals),
+        What::Scrub(args) => scrub::run(args, globals),
         What::Drill(args) => drill::run(args, globals),
         What::Prune(args) => prune::run(args, globals),
         What::Serve(args) => serve::run(args, globals),

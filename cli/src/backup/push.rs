@@ -1,8 +1,10 @@
 //! `backup push`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use replicate::catalog::{File, FileKind, Judged};
+use replicate::pace::{Between, Pace};
 use replicate::push::{Done, Options, Report, push};
 use replicate::wire::Role;
 use replicate::{Consistency, hex};
@@ -35,6 +37,16 @@ pub struct Args {
     /// The paths lie on a snapshot, which nothing writes to: the generation is crash-consistent
     #[arg(long)]
     pub snapshot: bool,
+    /// Put at most so much a second on average, in bursts of a segment: 20MiB/s, 500KiB/s
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub limit: Option<u64>,
+    /// Run only in these hours, local time; pause outside them: 19:00-06:00
+    #[arg(long, value_name = "HH:MM-HH:MM", value_parser = Between::parse)]
+    pub between: Option<Between>,
+    /// Let others go first: lowest priority, and pauses of up to a minute while they keep half
+    /// of the cores busy or wait for disks
+    #[arg(long)]
+    pub yield_to_load: bool,
     /// Where digests are remembered [default: ~/.local/state/framewalk/backup]
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
@@ -51,13 +63,21 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     let writer = repository.writer(&key)?;
     let canonical = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
     let state = args.state.clone().map_or_else(keys::state_dir, Ok)?;
+    let on_wait: Option<fn(&str)> = if globals.quiet { None } else { Some(talk) };
+    let pace = Arc::new(Pace::new(args.limit, args.between, args.yield_to_load, on_wait));
     let options = Options {
         state: state.clone(),
         trust_stat: args.trust_stat.iter().map(canonical).collect(),
         full_hash_every: i64::from(args.full_hash_days) * 86_400,
         snapshot: args.snapshot,
+        pace: Arc::clone(&pace),
         ..Options::default()
     };
+    if args.yield_to_load {
+        step_back();
+    }
+    // before a hook locks a database for the time of the push
+    pace.go_on();
     let (mut few, mut count) = (Vec::new(), 0_usize);
     let every = args.files;
     let as_json = globals.json;
@@ -92,6 +112,41 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
         ));
     }
     Ok(if report.unread.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+/// `20MiB/s` in bytes a second.
+fn rate(text: &str) -> Result<u64, String> {
+    let number = text.strip_suffix("/s").unwrap_or(text);
+    let digits = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
+    let (number, unit) = number.split_at(digits);
+    let unit: u64 = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "kb" => 1000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        _ => return Err("a rate such as 20MiB/s, 500KiB/s, 10MB/s".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "a number in front of the unit".to_owned())?;
+    match number.checked_mul(unit) {
+        Some(rate) if rate >= 1024 => Ok(rate),
+        _ => Err("a rate of at least 1KiB/s".to_owned()),
+    }
+}
+
+/// Lowest priority for processor and disks, as far as it can be had.
+fn step_back() {
+    if let Err(e) = replicate::pace::step_back() {
+        talk(&e.to_string());
+    }
+    let id = std::process::id().to_string();
+    let mut ionice = std::process::Command::new("ionice");
+    let done = ionice.args(["-c", "3", "-p", &id]).output();
+    if !done.is_ok_and(|done| done.status.success()) {
+        talk("the priority of reads cannot be lowered: no ionice");
+    }
 }
 
 /// How a file was judged, for people.
@@ -158,6 +213,8 @@ fn print(report: &Report, globals: &Globals) {
     if globals.json {
         let stages: serde_json::Map<_, _> =
             report.stages.iter().map(|(stage, s)| ((*stage).to_owned(), json!(s))).collect();
+        let waited: serde_json::Map<_, _> =
+            report.waited.iter().map(|(why, s)| ((*why).to_owned(), json!(s))).collect();
         line!(
             "{}",
             json!({
@@ -167,7 +224,7 @@ fn print(report: &Report, globals: &Globals) {
                 "seconds": seconds, "limited_by": report.limited_by, "stages": stages,
                 "consistency": manifest.consistency, "because": manifest.because,
                 "base": manifest.is_base(), "base_cost": manifest.base_cost,
-                "resumed": report.resumed, "anew": report.anew,
+                "waited": waited, "resumed": report.resumed, "anew": report.anew,
                 "unread": report.unread.iter()
                     .map(|u| json!({"path": u.path.to_string_lossy(), "why": u.why}))
                     .collect::<Vec<_>>(),
@@ -189,5 +246,8 @@ fn print(report: &Report, globals: &Globals) {
         bytes(report.sent),
         report.limited_by
     );
+    for (why, s) in report.waited.iter().filter(|(_, s)| *s >= 0.01) {
+        line!("waited {s:.2} s for its {why}");
+    }
     line!("{}: {}", consistency(manifest.consistency), manifest.because);
 }

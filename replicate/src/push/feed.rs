@@ -110,6 +110,7 @@ impl<'a> Feed<'a> {
 
     fn job(&mut self, job: Job) -> Result<(), Error> {
         self.options.go_on()?;
+        self.options.pace.go_on();
         self.tokens.send(()).map_err(stopped)?;
         self.to_workers.send((self.seq, job)).map_err(stopped)?;
         self.seq += 1;

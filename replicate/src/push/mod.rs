@@ -30,6 +30,7 @@ use crate::drill::Machine;
 use crate::error::Error;
 use crate::generation::{Draft, Layer, Manifest};
 use crate::hash::hex;
+use crate::pace::Pace;
 use crate::part::SegmentRef;
 use crate::repository::{Repository, Writer};
 use crate::source;
@@ -64,6 +65,8 @@ pub struct Options {
     pub hooked: Vec<Hooked>,
     /// Once set, the push ends with an error before there is a generation.
     pub stop: Option<Arc<AtomicBool>>,
+    /// What it is held to: bandwidth, hours, load.
+    pub pace: Arc<Pace>,
     /// Workers; 0: one per core.
     pub threads: usize,
 }
@@ -97,10 +100,12 @@ pub struct Report {
     pub sent: u64,
     /// Wall time of the push.
     pub took: Duration,
-    /// The stage that took the most: scan, hash, compress, encrypt, fsync.
+    /// The stage that took the most: scan, hash, compress, encrypt, fsync; or limit, hours, load.
     pub limited_by: &'static str,
     /// Seconds of work by stage; of all workers together.
     pub stages: Vec<(&'static str, f64)>,
+    /// Seconds waited by reason: limit, hours, load.
+    pub waited: Vec<(&'static str, f64)>,
     /// What was not backed up.
     pub unread: Vec<Unread>,
     /// Why nothing of an earlier push was used, where one was to be expected.
@@ -134,6 +139,11 @@ pub fn push(
     options: &Options,
     done: &mut (dyn FnMut(&Done<'_>) + Send),
 ) -> Result<Report, Error> {
+    if let Some(stop) = &options.stop {
+        options.pace.heed(stop);
+    }
+    options.pace.go_on();
+    let waited_first = options.pace.waited();
     let begin = Instant::now();
     let started = now();
     let before = repository.store.sent();
@@ -179,7 +189,7 @@ pub fn push(
         let journal = folder.journal();
         let mut sink = Sink::new(
             repository,
-            Setup { key: sealed, base, known, next },
+            Setup { key: sealed, base, known, next, pace: Arc::clone(&options.pace) },
             &journal,
             &times,
             scope,
@@ -238,9 +248,22 @@ pub fn push(
     let manifest = publish(repository, writer, &folder, &draft, head)?;
     folder.commit()?;
     let took = begin.elapsed();
-    let (limited_by, stages) = limits(&times, threads, took);
+    let waited = options.pace.waited();
+    let meanwhile = waited.iter().zip(&waited_first).map(|(all, first)| (all.0, all.1 - first.1));
+    let meanwhile: Vec<_> = meanwhile.collect();
+    let (limited_by, stages) = limits(&times, threads, took, &meanwhile);
     let sent = repository.store.sent() - before;
-    Ok(Report { manifest, sent, took, limited_by, stages, unread: totals.unread, anew, resumed })
+    Ok(Report {
+        manifest,
+        sent,
+        took,
+        limited_by,
+        stages,
+        waited,
+        unread: totals.unread,
+        anew,
+        resumed,
+    })
 }
 
 /// Seconds since 1970.
@@ -431,6 +454,7 @@ fn limits(
     times: &Times,
     threads: usize,
     took: Duration,
+    waited: &[(&'static str, f64)],
 ) -> (&'static str, Vec<(&'static str, f64)>) {
     let seconds = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed) as f64 / 1e9;
     let workers = [
@@ -443,6 +467,12 @@ fn limits(
     let most = |stages: &[(&'static str, f64)]| {
         stages.iter().max_by(|a, b| a.1.total_cmp(&b.1)).map_or(("scan", 0.0), |most| *most)
     };
+    // what it was told to wait for, if that was most of its time
+    if let (stage, spent) = most(waited)
+        && spent > took.as_secs_f64() / 2.0
+    {
+        return (stage, [&workers[..], &beside].concat());
+    }
     let busy = workers.iter().map(|(_, s)| s).sum::<f64>() / threads as f64;
     let (stage, spent) = most(&beside);
     let beside_limits = spent > busy && spent > took.as_secs_f64() / 2.0;

@@ -11,6 +11,7 @@ use crate::crypt::{SEALED_KEY_BYTES, Slot};
 use crate::error::Error;
 use crate::generation::PartRef;
 use crate::hash::Hash;
+use crate::pace::Pace;
 use crate::part::{self, CATALOG, ENTRIES_MAX, Entry, FileId, Kind, Place, Section, SegmentRef};
 use crate::repository::Repository;
 use crate::segment::{Builder, SLOTS_MAX};
@@ -40,11 +41,13 @@ pub(crate) struct Setup {
     /// Segments that the state and the journal speak of.
     pub(crate) known: Vec<SegmentRef>,
     pub(crate) next: Next,
+    pub(crate) pace: Arc<Pace>,
 }
 
 /// Where everything ends.
 pub(crate) struct Sink<'a> {
     repository: &'a Repository,
+    pace: Arc<Pace>,
     key: [u8; SEALED_KEY_BYTES],
     /// Write a base: every file's whole map.
     base: bool,
@@ -73,11 +76,12 @@ impl<'a> Sink<'a> {
         times: &Arc<Times>,
         scope: &'a std::thread::Scope<'a, '_>,
     ) -> Result<Self, Error> {
-        let Setup { key, base, known, next } = setup;
+        let Setup { key, base, known, next, pace } = setup;
         let segments: Vec<_> = known.into_iter().map(Some).collect();
         let number = segments.len() as u32;
         let mut sink = Self {
             repository,
+            pace,
             key,
             base,
             building: Builder::new(&[0; 16], Vec::new(), 0),
@@ -241,7 +245,9 @@ impl<'a> Sink<'a> {
         let building = Builder::new(&[0; 16], Vec::new(), 0);
         let building = std::mem::replace(&mut self.building, building);
         let noted = std::mem::take(&mut self.noted);
-        let sent = self.syncers.put(self.number, building.finish(), noted);
+        let segment = building.finish();
+        self.pace.put(segment.len() as u64);
+        let sent = self.syncers.put(self.number, segment, noted);
         self.take_acks(false)?;
         if !sent {
             // the error is among the acknowledgements
@@ -305,6 +311,7 @@ impl<'a> Sink<'a> {
         let bytes = part::encode(&self.repository.config.repository, &segments, &sections);
         let hash = Hash::of(&bytes);
         let part = PartRef { hash, bytes: bytes.len() as u32, entries: count };
+        self.pace.put(bytes.len() as u64);
         self.repository.store.put(&part_name(&hash), bytes.into())?;
         self.parts.push(part);
         Ok(true)
