@@ -52,7 +52,7 @@ pub fn compare(
 ) -> Result<Compared, Error> {
     let slots = Slots::open(repository, reader)?;
     let mut layers = Layers::open(repository, manifest)?;
-    let mut names = Layers::open(repository, manifest)?;
+    let mut names = Layers::of_catalog(repository, manifest)?;
     let mut compared = Compared::default();
     slots.catalog(&mut names, manifest.number, |file| {
         if !matches!(file.kind, FileKind::File | FileKind::Disk) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::generation::Manifest;
-use crate::part::{Entry, FileId, Kind, Part, PartRefs, Section, SegmentRef};
+use crate::part::{CATALOG, Entry, FileId, Kind, Part, PartRefs, Section, SegmentRef};
 use crate::repository::Repository;
 use crate::store::part_name;
 
@@ -46,6 +46,18 @@ impl<'a> Layers<'a> {
                 }
             }
         }
+        Ok(layers)
+    }
+
+    /// Of the catalog only, which needs no memory for each file.
+    pub(crate) fn of_catalog(
+        repository: &'a Repository,
+        manifest: &Manifest,
+    ) -> Result<Self, Error> {
+        let mut layers = Self::open(repository, manifest)?;
+        layers.spots.retain(|file, _| *file == CATALOG);
+        layers.spots.shrink_to_fit();
+        layers.cache.clear();
         Ok(layers)
     }
 

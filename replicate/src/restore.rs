@@ -113,8 +113,8 @@ pub fn restore(
         let synced = syncer.join().map_err(|_| Error::Request("the syncer panicked".to_owned()))?;
         ended?;
         synced.at("sync", to)?;
-        let (mut restored, after) = fed?;
-        finish(to, &after, &mut restored);
+        let (mut restored, links) = fed?;
+        finish(&slots, manifest, (to, only), links, &mut restored)?;
         Ok(restored)
     })?;
     restored.written = written.into_inner();
@@ -122,26 +122,27 @@ pub fn restore(
     Ok(restored)
 }
 
-/// Makes files and hands out their pages. Returns what is to be done when all bytes are written.
+fn wanted(only: &[PathBuf], file: &File) -> bool {
+    only.is_empty() || only.iter().any(|only| file.path.starts_with(only))
+}
+
+/// Makes files and hands out their pages, as the catalog is read: it is never held whole.
+/// Returns whether there are hard links.
 fn feed(
     slots: &Slots<'_>,
     manifest: &Manifest,
     to: &Path,
     only: &[PathBuf],
     work: &Sender<Work>,
-) -> Result<(Restored, Vec<File>), Error> {
+) -> Result<(Restored, bool), Error> {
+    let mut names = Layers::of_catalog(slots.repository, manifest)?;
     let mut layers = Layers::open(slots.repository, manifest)?;
     let mut restored = Restored::default();
-    let mut after = Vec::new();
-    let mut catalog = Vec::new();
-    // the catalog's own parts and a file's are read through the same cache: one after the other
-    slots.catalog(&mut layers, manifest.number, |file| {
-        if only.is_empty() || only.iter().any(|only| file.path.starts_with(only)) {
-            catalog.push(file);
+    let mut links = false;
+    slots.catalog(&mut names, manifest.number, |file| {
+        if !wanted(only, &file) {
+            return Ok(());
         }
-        Ok(())
-    })?;
-    for file in catalog {
         let path = to.join(&file.path);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).at("make", parent)?;
@@ -153,14 +154,15 @@ fn feed(
                 restored.bytes += file.size;
                 contents(slots, &mut layers, &file, &path, work)?;
             }
+            FileKind::HardLink => links = true,
             _ => {}
         }
-        after.push(file);
-    }
+        Ok(())
+    })?;
     if restored.files == 0 && !only.is_empty() {
         return Err(Error::Request("no file of the generation has such a path".to_owned()));
     }
-    Ok((restored, after))
+    Ok((restored, links))
 }
 
 fn contents(
@@ -255,36 +257,71 @@ fn write(
     flush(run)
 }
 
-/// Links, then owners, modes and times; directories last, from the deepest.
-fn finish(to: &Path, files: &[File], restored: &mut Restored) {
-    for file in files.iter().rev().filter(|file| file.kind != FileKind::HardLink) {
-        if file.cut == Some(Cut::Pages) && file.because.starts_with("Firebird") {
-            let path = to.join(&file.path);
-            let head = fs::File::open(&path).map(|file| crate::source::head(&file));
-            if head.is_ok_and(|head| crate::is_locked(&head) == Some(true)) {
-                restored.locked.push(path);
+/// Hard links, then symbolic ones, owners, modes and times; a directory after what is in it.
+///
+/// By now every directory of the generation is made: a symbolic link can take the place of none,
+/// and nothing is written through one.
+fn finish(
+    slots: &Slots<'_>,
+    manifest: &Manifest,
+    (to, only): (&Path, &[PathBuf]),
+    links: bool,
+    restored: &mut Restored,
+) -> Result<(), Error> {
+    let mut names = Layers::of_catalog(slots.repository, manifest)?;
+    if links {
+        slots.catalog(&mut names, manifest.number, |file| {
+            if file.kind == FileKind::HardLink
+                && wanted(only, &file)
+                && let Err(e) = hard_link(to, &file)
+            {
+                restored.incomplete.push((file.path, format!("hard link: {e}")));
             }
-        }
-        if let Err(why) = dress(to, file) {
-            restored.incomplete.push((file.path.clone(), why));
-        }
+            Ok(())
+        })?;
     }
-    for file in files.iter().filter(|file| file.kind == FileKind::HardLink) {
-        let first = to.join(file.target.as_deref().unwrap_or(Path::new("")));
-        // only a regular file that was made here: never through a link
-        let regular = fs::symlink_metadata(&first).is_ok_and(|meta| meta.is_file());
-        let made = if regular {
-            fs::hard_link(&first, to.join(&file.path))
+    // directories that the catalog is inside of
+    let mut open: Vec<File> = Vec::new();
+    slots.catalog(&mut names, manifest.number, |file| {
+        if file.kind == FileKind::HardLink || !wanted(only, &file) {
+            return Ok(());
+        }
+        while let Some(left) = open.pop_if(|dir| !file.path.starts_with(&dir.path)) {
+            dressed(to, left, restored);
+        }
+        if file.kind == FileKind::Directory {
+            open.push(file);
         } else {
-            Err(std::io::Error::other("its first name was not restored"))
-        };
-        if let Err(e) = made {
-            restored.incomplete.push((file.path.clone(), format!("hard link: {e}")));
+            dressed(to, file, restored);
+        }
+        Ok(())
+    })?;
+    while let Some(left) = open.pop() {
+        dressed(to, left, restored);
+    }
+    Ok(())
+}
+
+fn dressed(to: &Path, file: File, restored: &mut Restored) {
+    if file.cut == Some(Cut::Pages) && file.because.starts_with("Firebird") {
+        let path = to.join(&file.path);
+        let head = fs::File::open(&path).map(|file| crate::source::head(&file));
+        if head.is_ok_and(|head| crate::is_locked(&head) == Some(true)) {
+            restored.locked.push(path);
         }
     }
-    // hard links and symbolic links moved their directories' times
-    for file in files.iter().rev().filter(|file| file.kind == FileKind::Directory) {
-        let _ = times(to, file);
+    if let Err(why) = dress(to, &file) {
+        restored.incomplete.push((file.path, why));
+    }
+}
+
+/// To a regular file that was made here: there are no symbolic links yet to lead elsewhere.
+fn hard_link(to: &Path, file: &File) -> std::io::Result<()> {
+    let first = to.join(file.target.as_deref().unwrap_or(Path::new("")));
+    if fs::symlink_metadata(&first).is_ok_and(|meta| meta.is_file()) {
+        fs::hard_link(&first, to.join(&file.path))
+    } else {
+        Err(std::io::Error::other("its first name was not restored"))
     }
 }
 
