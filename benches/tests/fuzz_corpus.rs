@@ -44,6 +44,12 @@ fn replay_of_any_file() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn backup_wire() {
+    replay("backup_wire", fuzz::wire::run);
+}
+
+#[test]
 fn surface() {
     for &(target, dialogs) in fuzz::surface::FAMILIES {
         replay(target, |bytes| fuzz::surface::run(bytes, dialogs));

@@ -34,6 +34,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         .filter(|path| matches!(path.extension().and_then(|e| e.to_str()), Some("pcap" | "pcapng")))
         .collect();
     captures.sort();
+    for (name, bytes) in framewalk_fuzz::wire::seeds() {
+        write(&root.join("corpus/backup_wire"), &name, &bytes)?;
+    }
     for path in captures {
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
         let frames = frames(&path)?;

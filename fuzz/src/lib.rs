@@ -11,3 +11,5 @@ pub mod path;
 pub mod replay;
 pub mod surface;
 pub mod switch;
+#[cfg(target_os = "linux")]
+pub mod wire;

@@ -78,7 +78,8 @@ pub fn restore(
     let written = AtomicU64::new(0);
     let failed = AtomicBool::new(false);
     let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 16);
-    let threads = threads + WAITING;
+    // behind a server most wait for an answer
+    let threads = if repository.store.is_remote() { 16 } else { threads + WAITING };
     let mut restored = std::thread::scope(|scope| -> Result<Restored, Error> {
         let (work, jobs) = bounded::<Work>(2 * threads);
         let (sync, syncs) = bounded::<Arc<fs::File>>(64);

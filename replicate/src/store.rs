@@ -13,7 +13,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
 use crate::error::{At, Error};
 use crate::hash::{Hash, hex};
-use crate::wire::{Remote, Sending};
+use crate::wire::Remote;
 
 /// Objects by name. Calls block.
 #[derive(Debug, Clone)]
@@ -32,28 +32,6 @@ enum Inner {
 struct Directory {
     objects: Arc<dyn ObjectStore>,
     root: PathBuf,
-}
-
-/// A put that was begun.
-#[derive(Debug)]
-pub(crate) enum Putting {
-    Done(bool),
-    Sent(Arc<Remote>, Box<Sending>, Arc<AtomicU64>),
-}
-
-impl Putting {
-    /// Waits until the object is synced. `Ok(false)`: the name existed already.
-    pub(crate) fn wait(self) -> Result<bool, Error> {
-        match self {
-            Self::Done(put) => Ok(put),
-            Self::Sent(remote, sending, sent) => {
-                let bytes = sending.bytes();
-                let put = remote.finish(*sending)?;
-                sent.fetch_add(if put { bytes } else { 0 }, Ordering::Relaxed);
-                Ok(put)
-            }
-        }
-    }
 }
 
 /// What a listing says of an object.
@@ -95,23 +73,13 @@ impl Store {
 
     /// Puts a new object, synced when this returns. `Ok(false)`: the name existed already.
     pub fn put(&self, name: &str, bytes: Bytes) -> Result<bool, Error> {
-        self.begin_put(name, bytes)?.wait()
-    }
-
-    /// Begins to put a new object: when this returns, its bytes are on their way.
-    pub(crate) fn begin_put(&self, name: &str, bytes: Bytes) -> Result<Putting, Error> {
         let len = bytes.len() as u64;
-        match &self.inner {
-            Inner::Directory(directory) => {
-                let put = directory.put(name, bytes)?;
-                self.sent.fetch_add(if put { len } else { 0 }, Ordering::Relaxed);
-                Ok(Putting::Done(put))
-            }
-            Inner::Remote(remote) => {
-                let sending = Box::new(remote.begin(name, bytes));
-                Ok(Putting::Sent(Arc::clone(remote), sending, Arc::clone(&self.sent)))
-            }
-        }
+        let put = match &self.inner {
+            Inner::Directory(directory) => directory.put(name, bytes)?,
+            Inner::Remote(remote) => remote.put(name, bytes)?,
+        };
+        self.sent.fetch_add(if put { len } else { 0 }, Ordering::Relaxed);
+        Ok(put)
     }
 
     /// All of an object of at most `most` bytes; `None` if there is none.

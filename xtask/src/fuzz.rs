@@ -22,6 +22,7 @@ const INPUT_BYTES_MAX: u32 = 4096;
 
 /// The sources that a target is for, whose lines are counted.
 const SOURCES: &[(&str, &[&str])] = &[
+    ("backup_wire", &["replicate/src/wire"]),
     ("capture_reader", &["capture/src"]),
     ("decode", &["pipeline/skb/src/decode"]),
     ("path", &["pipeline/src", "pipeline/vswitch/src"]),

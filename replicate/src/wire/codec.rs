@@ -292,7 +292,10 @@ impl<'a> Body<'a> {
     }
 }
 
-/// Cuts a stream of bytes into messages. Its memory is fixed: the largest frame and a half.
+/// With less room behind them, bytes are moved to the buffer's beginning.
+const ROOM: usize = 64 << 10;
+
+/// Cuts a stream of bytes into messages. Its memory is fixed: two of the largest frames.
 #[derive(Debug)]
 pub struct Decoder {
     buffer: Vec<u8>,
@@ -304,14 +307,15 @@ pub struct Decoder {
 
 impl Default for Decoder {
     fn default() -> Self {
-        Self { buffer: vec![0; HEAD + LENGTH_MAX + (64 << 10)], begin: 0, end: 0, passed: 0 }
+        Self { buffer: vec![0; 2 * (HEAD + LENGTH_MAX) + ROOM], begin: 0, end: 0, passed: 0 }
     }
 }
 
 impl Decoder {
     /// Where the stream's next bytes go; never empty after [`Decoder::poll`] said `None`.
     pub fn space(&mut self) -> &mut [u8] {
-        if self.begin > 0 {
+        // not at every read: a frame comes in many
+        if self.begin == self.end || self.buffer.len() - self.end < ROOM {
             self.buffer.copy_within(self.begin..self.end, 0);
             (self.begin, self.end) = (0, self.end - self.begin);
         }

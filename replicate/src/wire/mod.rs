@@ -30,7 +30,6 @@ pub use halves::{Halves, TICK, WRITE_TIMEOUT};
 pub use link::Welcome;
 pub use peers::{Peer, Peers};
 pub use policy::Role;
-pub(crate) use remote::Sending;
 pub use remote::{Connect, Remote};
 pub use serve::{Limits, Service};
 pub use session::Session;

@@ -2,7 +2,7 @@
 //! connection. A cut connection is made again, and what was not answered is asked again.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -48,21 +48,6 @@ enum State {
     Up(Arc<Link>),
     /// No more tries.
     Over(Why),
-}
-
-/// A put whose bytes were sent.
-#[derive(Debug)]
-pub(crate) struct Sending {
-    name: String,
-    bytes: Bytes,
-    sent: Option<(Arc<Link>, Receiver<Answer>)>,
-}
-
-impl Sending {
-    /// Of the object.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.len() as u64
-    }
 }
 
 impl Remote {
@@ -170,33 +155,24 @@ impl Remote {
         Error::Refused { operation, object, peer, why: format!("an answer of no use: {end:?}") }
     }
 
-    /// Sends an object's bytes; [`Remote::finish`] waits for the answer.
-    pub(crate) fn begin(&self, name: &str, bytes: Bytes) -> Sending {
-        let link = self.link("put", name).ok();
-        let sent = link.map(|link| {
-            let answer = link.put(name, &bytes);
-            (link, answer)
-        });
-        Sending { name: name.to_owned(), bytes, sent }
-    }
-
-    /// Waits until an object is synced. `Ok(false)`: the name existed already.
-    pub(crate) fn finish(&self, sending: Sending) -> Result<bool, Error> {
-        let Sending { name, bytes, sent } = sending;
-        let first = sent.and_then(|(_, answer)| answer.recv().ok());
-        let again = first.is_none();
-        let answer = match first {
-            Some(answer) => self.granted("put", &name, answer)?,
-            None => self.call("put", &name, |link| link.put(&name, &bytes))?,
-        };
+    /// Puts an object; when this returns it is synced. `Ok(false)`: the name existed already.
+    pub(crate) fn put(&self, name: &str, bytes: Bytes) -> Result<bool, Error> {
+        let asked = AtomicU32::new(0);
+        let answer = self.call("put", name, |link| {
+            asked.fetch_add(1, Ordering::Relaxed);
+            link.put(name, &bytes)
+        })?;
         let new = match answer.end {
             End::Done(new, _) => new == 1,
-            end => return Err(self.odd("put", &name, &end)),
+            end => return Err(self.odd("put", name, &end)),
         };
         self.acknowledged.fetch_add(1, Ordering::Relaxed);
         // the one that was there may be ours, put before the answer was cut off
-        let ours =
-            || self.get(&name, bytes.len() as u64).is_ok_and(|there| there == Some(bytes.clone()));
+        let again = asked.into_inner() > 1;
+        let ours = || {
+            let there = self.get(name, bytes.len() as u64);
+            there.is_ok_and(|there| there.as_ref() == Some(&bytes))
+        };
         Ok(new || (again && ours()))
     }
 

@@ -31,6 +31,8 @@ use crate::keys::{self, Secret};
 
 /// The handshake must be done after this.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Records are sent when so many bytes of them have gathered, or at a flush.
+const SEND: usize = 128 << 10;
 /// DER in front of an Ed25519 public key (RFC 8410): SEQUENCE, algorithm, BIT STRING.
 const SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
 /// DER in front of an Ed25519 secret key (RFC 8410, PKCS 8 version 1).
@@ -283,10 +285,10 @@ fn secure(halves: Halves, mut tls: Connection) -> io::Result<(Halves, Option<Pub
     }
     let key = tls.peer_certificates().and_then(|shown| public_key(shown.first()?));
     let shared = Arc::new(Mutex::new(tls));
-    let write = Arc::new(Mutex::new(write));
-    let read = Reading { tls: Arc::clone(&shared), raw: read, buffer: raw, begin, end };
-    let read = Box::new(Flushing { reading: read, write: Arc::clone(&write) });
-    let write = Box::new(Writing { tls: shared, raw: write, out });
+    let reading = Reading { tls: Arc::clone(&shared), raw: read, buffer: raw, begin, end };
+    let raw = Arc::new(Mutex::new(Raw { write, out }));
+    let read = Box::new(Flushing { reading, raw: Arc::clone(&raw) });
+    let write = Box::new(Writing { tls: shared, raw });
     Ok((Halves { read, write, close, from }, key))
 }
 
@@ -341,31 +343,46 @@ impl Reading {
 
 struct Flushing {
     reading: Reading,
-    write: Arc<Mutex<Box<dyn Write + Send>>>,
+    raw: Arc<Mutex<Raw>>,
 }
 
 impl Read for Flushing {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let (read, wants) = self.reading.read(out)?;
         if wants {
-            let mut write = lock(&self.write);
-            let mut out = Vec::new();
-            let mut tls = lock(&self.reading.tls);
-            while tls.wants_write() {
-                tls.write_tls(&mut out)?;
-            }
-            drop(tls);
-            write.write_all(&out)?;
+            let mut raw = lock(&self.raw);
+            raw.take(&mut lock(&self.reading.tls))?;
+            raw.send()?;
         }
         Ok(read)
     }
 }
 
-/// The half that writes: records are made under the lock and sent without it.
+/// The stream below, and records on their way to it: in the order in which they were made.
+struct Raw {
+    write: Box<dyn Write + Send>,
+    out: Vec<u8>,
+}
+
+impl Raw {
+    fn take(&mut self, tls: &mut Connection) -> io::Result<()> {
+        while tls.wants_write() {
+            tls.write_tls(&mut self.out)?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        let done = self.write.write_all(&self.out);
+        self.out.clear();
+        done
+    }
+}
+
+/// The half that writes: records are made under the lock of TLS and sent without it.
 struct Writing {
     tls: Arc<Mutex<Connection>>,
-    raw: Arc<Mutex<Box<dyn Write + Send>>>,
-    out: Vec<u8>,
+    raw: Arc<Mutex<Raw>>,
 }
 
 impl Write for Writing {
@@ -373,27 +390,29 @@ impl Write for Writing {
         let mut raw = lock(&self.raw);
         let mut tls = lock(&self.tls);
         let taken = tls.writer().write(bytes)?;
-        while tls.wants_write() {
-            tls.write_tls(&mut self.out)?;
-        }
+        raw.take(&mut tls)?;
         drop(tls);
-        let done = raw.write_all(&self.out);
-        self.out.clear();
-        done.map(|()| taken)
+        if raw.out.len() >= SEND {
+            raw.send()?;
+        }
+        Ok(taken)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        lock(&self.raw).flush()
+        let mut raw = lock(&self.raw);
+        raw.send()?;
+        raw.write.flush()
     }
 }
 
 impl Drop for Writing {
     fn drop(&mut self) {
         // a clean end tells the peer that nothing was cut off
+        let mut raw = lock(&self.raw);
         let mut tls = lock(&self.tls);
         tls.send_close_notify();
-        while tls.wants_write() && tls.write_tls(&mut self.out).is_ok() {}
+        let _ = raw.take(&mut tls);
         drop(tls);
-        let _ = lock(&self.raw).write_all(&self.out);
+        let _ = raw.send();
     }
 }

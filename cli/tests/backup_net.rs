@@ -1,0 +1,323 @@
+//! `framewalk backup` over a network, as its users run it: a server, its peers, either end killed.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used)] // helpers of tests, outside of #[test]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use testkit::noise;
+
+const PAGE: usize = 16 << 10;
+
+/// A server's home and a client's, with a repository on the server.
+struct Place {
+    dir: PathBuf,
+    server: Option<(Child, BufReader<std::process::ChildStdout>)>,
+    address: String,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some((child, _)) = &mut self.server {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("backup-net-{name}"));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(dir.join("server")).unwrap();
+        fs::create_dir_all(dir.join("client")).unwrap();
+        let mut place = Self { dir, server: None, address: "127.0.0.1:0".to_owned() };
+        let init = ["init", "repo", "--segment-kib", "256", "--base-every", "4"];
+        let made = place.command("server", &init).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+        // the keys are carried over by hand
+        let keys = place.dir.join("server/.config/framewalk/backup");
+        let id = fs::read_dir(&keys).unwrap().next().unwrap().unwrap().file_name();
+        let target = place.dir.join("client/.config/framewalk/backup").join(&id);
+        fs::create_dir_all(&target).unwrap();
+        for name in ["source.key", "restore.key", "prune.key"] {
+            fs::rename(keys.join(&id).join(name), target.join(name)).unwrap();
+        }
+        place.serve();
+        place
+    }
+
+    fn command(&self, home: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_framewalk"));
+        command.arg("backup").args(args).current_dir(&self.dir);
+        command.env("HOME", self.dir.join(home));
+        command.env_remove("XDG_CONFIG_HOME").env_remove("XDG_STATE_HOME");
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Starts the server, on the port it had.
+    fn serve(&mut self) -> Value {
+        let args = ["serve", "--repo", "repo", "--listen", &self.address, "--json"];
+        let mut command = self.command("server", &args);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        lines.read_line(&mut line).unwrap();
+        let listens: Value = serde_json::from_str(&line).unwrap();
+        self.address = listens["listen"][0].as_str().unwrap().to_owned();
+        self.server = Some((child, lines));
+        listens
+    }
+
+    fn kill_server(&mut self) {
+        let (mut child, _) = self.server.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// SIGTERM: its exit code, and what it said of its sessions.
+    fn stop_server(&mut self) -> (Option<i32>, Vec<Value>) {
+        let (mut child, lines) = self.server.take().unwrap();
+        let id = child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        let lines = lines.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap());
+        let lines = lines.collect();
+        (child.wait().unwrap().code(), lines)
+    }
+
+    fn repo(&self) -> String {
+        format!("tls://{}", self.address)
+    }
+
+    fn client(&self, args: &[&str]) -> Output {
+        let repo = self.repo();
+        let args: Vec<_> = args.iter().map(|a| if *a == "REPO" { &*repo } else { a }).collect();
+        self.command("client", &args).output().unwrap()
+    }
+
+    /// The last JSON object of a command of the client, and its exit code.
+    fn json(&self, args: &[&str]) -> (Value, i32) {
+        let done = self.client(&[args, &["--json"]].concat());
+        let text = String::from_utf8(done.stdout.clone()).unwrap();
+        let last = text.lines().last().unwrap_or("null");
+        let value = serde_json::from_str(last).unwrap_or_else(|e| panic!("{e}: {done:?}"));
+        (value, done.status.code().unwrap_or_else(|| panic!("{done:?}")))
+    }
+
+    fn enrol(&self, role: &str, name: &str) -> String {
+        let args = ["enrol", "--repo", "repo", "--role", role, name, "--json"];
+        let made = self.command("server", &args).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+        made["code"].as_str().unwrap().to_owned()
+    }
+
+    fn join(&self, role: &str) {
+        let code = self.enrol(role, &format!("web1-{role}"));
+        let (joined, exit) = self.json(&["join", "REPO", "--code", &code]);
+        assert_eq!((exit, joined["role"].as_str()), (0, Some(role)), "{joined}");
+    }
+
+    fn push(&self) -> Value {
+        let (report, exit) = self.json(&["push", "--repo", "REPO", "disk.img"]);
+        assert_eq!(exit, 0, "{report}");
+        report
+    }
+
+    fn good(&self, context: &str) {
+        let (found, exit) = self.json(&["verify", "--repo", "REPO"]);
+        assert_eq!((exit, &found["good"]), (0, &Value::Bool(true)), "{context}: {found}");
+    }
+
+    fn restored(&self) -> Vec<u8> {
+        let _ = fs::remove_dir_all(self.dir.join("out"));
+        let (restored, exit) = self.json(&["restore", "--repo", "REPO", "latest", "--to", "out"]);
+        assert_eq!(exit, 0, "{restored}");
+        fs::read(self.dir.join("out/disk.img")).unwrap()
+    }
+
+    fn image(&self) -> PathBuf {
+        self.dir.join("disk.img")
+    }
+}
+
+/// Moments to kill at: `FRAMEWALK_KILLS` for a long run.
+fn kills() -> u64 {
+    std::env::var("FRAMEWALK_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(12)
+}
+
+#[test]
+fn five_commands_over_tls() {
+    let mut place = Place::new("five");
+    fs::write(place.image(), noise(1, 200 * PAGE)).unwrap();
+    // nobody is enrolled
+    let done = place.client(&["push", "--repo", "REPO", "disk.img"]);
+    assert_eq!(done.status.code(), Some(2));
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert!(said.contains("enrol") && said.contains("join"), "{said}");
+    for role in ["source", "restore", "prune"] {
+        place.join(role);
+    }
+    for round in 0..3 {
+        let file = fs::OpenOptions::new().write(true).open(place.image()).unwrap();
+        file.write_all_at(&noise(10 + round, 50 * PAGE), round * 50 * PAGE as u64).unwrap();
+        assert_eq!(place.push()["generation"], round + 1);
+    }
+    let (listed, exit) = place.json(&["list", "--repo", "REPO"]);
+    assert_eq!((exit, &listed["generation"]), (0, &Value::from(3)));
+    place.good("pushed");
+    assert!(place.restored() == fs::read(place.image()).unwrap());
+    let keep = ["prune", "--repo", "REPO", "--keep-last", "1", "--grace-hours", "0"];
+    let (pruned, exit) = place.json(&keep);
+    assert_eq!((exit, &pruned["dropped"]), (0, &serde_json::json!([1, 2])), "{pruned}");
+    place.good("pruned");
+    assert!(place.restored() == fs::read(place.image()).unwrap());
+    // a drill's record goes to the server as well
+    let (drilled, exit) = place.json(&["drill", "--repo", "REPO", "--scratch", "."]);
+    assert_eq!(exit, 0, "{drilled}");
+    assert_eq!(fs::read_dir(place.dir.join("repo/drills")).unwrap().count(), 1);
+
+    let peers = place.command("server", &["peers", "--repo", "repo", "--json"]).output().unwrap();
+    assert_eq!(String::from_utf8(peers.stdout).unwrap().lines().count(), 3);
+    let revoke = ["revoke", "--repo", "repo", "web1-source"];
+    assert!(place.command("server", &revoke).status().unwrap().success());
+    let done = place.client(&["push", "--repo", "REPO", "disk.img"]);
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert!(done.status.code() == Some(2) && said.contains("not enrolled"), "{said}");
+
+    let repo = place.dir.join("repo");
+    let inside = ["peers", "--repo", "repo", "--serve-dir", "repo/serve"];
+    assert_eq!(place.command("server", &inside).status().unwrap().code(), Some(2));
+    assert!(!repo.join("serve").exists(), "no key in the repository");
+
+    let (exit, sessions) = place.stop_server();
+    assert_eq!(exit, Some(0));
+    let of = |peer: &'static str| sessions.iter().filter(move |s| s["peer"] == peer);
+    assert!(of("web1-source").map(|s| s["put"].as_u64().unwrap()).sum::<u64>() > 10);
+    assert!(of("web1-prune").any(|s| s["deleted"].as_u64().unwrap() > 0));
+    assert!(sessions.iter().any(|s| s["peer"].is_null() && s["refused"] == 1));
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/formats/json.md");
+    let document = fs::read_to_string(document).unwrap();
+    for member in sessions[0].as_object().unwrap().keys() {
+        assert!(document.contains(&format!("`{member}`")), "{member} is not documented");
+    }
+}
+
+#[test]
+fn codes_wrong_used_mistyped_expired() {
+    let place = Place::new("codes");
+    let code = place.enrol("source", "web1");
+    let said = |code: &str| {
+        let done = place.client(&["join", "REPO", "--code", code]);
+        let said = String::from_utf8(done.stderr).unwrap();
+        if done.status.success() { "joined".to_owned() } else { said }
+    };
+    let mistyped = code.replacen(&code[..1], if code.starts_with('0') { "1" } else { "0" }, 1);
+    assert!(said(&mistyped).contains("first half of the code is mistyped"));
+    assert!(said("1234").contains("72 hexadecimal digits"));
+    assert_eq!(said(&code), "joined");
+    let _open = place.enrol("source", "web2");
+    assert!(said(&code).contains("used already"));
+    let expired = ["enrol", "--repo", "repo", "--role", "source", "--hours", "0", "late"];
+    let made = place.command("server", &expired).output().unwrap();
+    let late = String::from_utf8(made.stdout).unwrap();
+    assert!(said(late.trim()).contains("expired"));
+}
+
+#[test]
+fn a_server_killed_at_any_moment_leaves_no_broken_generation() {
+    let mut place = Place::new("kill-server");
+    place.join("source");
+    place.join("restore");
+    fs::write(place.image(), noise(1, 400 * PAGE)).unwrap();
+    let begin = Instant::now();
+    place.push();
+    let whole = begin.elapsed();
+    let file = fs::OpenOptions::new().write(true).open(place.image()).unwrap();
+    for round in 0..kills() {
+        for page in 0..300 {
+            let at = (round * 7 + page) % 400 * PAGE as u64;
+            file.write_all_at(&noise(1000 + round * 1000 + page, PAGE), at).unwrap();
+        }
+        let repo = place.repo();
+        let args = ["push", "--repo", &repo, "disk.img"];
+        let mut push = place.command("client", &args);
+        let mut push = push.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(whole.mul_f64((round * 37 % 100) as f64 / 80.0));
+        place.kill_server();
+        place.serve();
+        // it connects again by itself, unless it had not connected at all
+        let pushed = push.wait().unwrap().success();
+        place.good(&format!("round {round}, pushed {pushed}"));
+        if !pushed {
+            place.push();
+        }
+        assert!(place.restored() == fs::read(place.image()).unwrap(), "round {round}");
+    }
+    let (last, _) = place.json(&["list", "--repo", "REPO"]);
+    assert!(last["generation"].as_u64().unwrap() <= kills() + 1, "each is stored once: {last}");
+}
+
+#[test]
+fn a_killed_push_over_tls_resumes_and_a_lost_server_is_said() {
+    let mut place = Place::new("kill-client");
+    place.join("source");
+    place.join("restore");
+    let image = noise(2, 2000 * PAGE); // 33 MB: a segment is 0.8 %
+    fs::write(place.image(), &image).unwrap();
+    let stored = |place: &Place| {
+        let found = walk(&place.dir.join("repo/segments"));
+        found.iter().map(|path| path.metadata().unwrap().len()).sum::<u64>()
+    };
+    let start = |place: &Place| {
+        let args = ["push", "--repo", &place.repo(), "disk.img"];
+        let mut push = place.command("client", &args);
+        let child = push.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_mins(1);
+        let begun = stored(place);
+        while stored(place) < begun + image.len() as u64 / 4 && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child
+    };
+    let mut push = start(&place);
+    push.kill().unwrap();
+    let killed = !push.wait().unwrap().success();
+    // the server goes away for good
+    let push = start(&place);
+    place.kill_server();
+    let done = push.wait_with_output().unwrap();
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(2), "{said}");
+    assert!(said.contains("cut after") && said.contains("it resumes"), "{said}");
+    place.serve();
+    let before = stored(&place);
+    let report = place.push();
+    let sent = report["sent"].as_u64().unwrap();
+    let again = (before + sent).saturating_sub(image.len() as u64 * 101 / 100);
+    assert!(again * 20 < image.len() as u64, "{again} bytes again: {before} + {sent}");
+    assert!(!killed || report["resumed"].as_u64().unwrap() > 0, "{report}");
+    place.good("resumed");
+    assert!(place.restored() == image);
+}
+
+fn walk(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(walk(&path));
+        } else if !path.to_string_lossy().contains('#') {
+            found.push(path);
+        }
+    }
+    found
+}
