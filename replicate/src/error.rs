@@ -32,7 +32,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The connection to a server was cut, and could not be made again.
-    #[error("{operation} {object} at {peer}: cut after {acknowledged} objects: {why}")]
+    #[error("{operation}{} at {peer}: cut after {acknowledged} objects: {why}", spaced(.object))]
     Cut {
         /// Such as "put".
         operation: &'static str,
@@ -46,7 +46,7 @@ pub enum Error {
         why: String,
     },
     /// The server does not do this for us, or could not.
-    #[error("{operation} {object} at {peer}: {why}")]
+    #[error("{operation}{} at {peer}: {why}", spaced(.object))]
     Refused {
         /// Such as "put".
         operation: &'static str,
@@ -63,6 +63,11 @@ pub enum Error {
     /// The request cannot be done as asked.
     #[error("{0}")]
     Request(String),
+}
+
+/// An object's name behind a verb; requests without an object have none.
+fn spaced(object: &str) -> String {
+    if object.is_empty() { String::new() } else { format!(" {object}") }
 }
 
 /// Damage to an object: what, where, what was expected.
