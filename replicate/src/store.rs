@@ -76,7 +76,7 @@ impl Store {
         let len = bytes.len() as u64;
         let put = match &self.inner {
             Inner::Directory(directory) => directory.put(name, bytes)?,
-            Inner::Remote(remote) => remote.put(name, bytes)?,
+            Inner::Remote(remote) => remote.put(name, &bytes)?,
         };
         self.sent.fetch_add(if put { len } else { 0 }, Ordering::Relaxed);
         Ok(put)

@@ -156,11 +156,11 @@ impl Remote {
     }
 
     /// Puts an object; when this returns it is synced. `Ok(false)`: the name existed already.
-    pub(crate) fn put(&self, name: &str, bytes: Bytes) -> Result<bool, Error> {
+    pub(crate) fn put(&self, name: &str, bytes: &Bytes) -> Result<bool, Error> {
         let asked = AtomicU32::new(0);
         let answer = self.call("put", name, |link| {
             asked.fetch_add(1, Ordering::Relaxed);
-            link.put(name, &bytes)
+            link.put(name, bytes)
         })?;
         let new = match answer.end {
             End::Done(new, _) => new == 1,
@@ -171,7 +171,7 @@ impl Remote {
         let again = asked.into_inner() > 1;
         let ours = || {
             let there = self.get(name, bytes.len() as u64);
-            there.is_ok_and(|there| there.as_ref() == Some(&bytes))
+            there.is_ok_and(|there| there.as_ref() == Some(bytes))
         };
         Ok(new || (again && ours()))
     }
