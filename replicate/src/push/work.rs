@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::iter::Peekable;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::slice::Iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -21,6 +23,9 @@ use crate::repository::PAGE;
 
 /// Pages in a batch: 1 MiB.
 pub(crate) const BATCH: u64 = 64;
+
+/// Bytes read and hashed at once: they stay in a core's own cache between the two.
+const PART: usize = 16 * PAGE;
 
 /// What a worker is to do.
 pub(crate) enum Job {
@@ -140,16 +145,25 @@ impl Worker {
     pub(crate) fn run(&mut self, seq: u64, job: Job) -> Result<Batch, Error> {
         match job {
             Job::Pages { file, path, first, bytes, old, left } => {
-                let begin = Instant::now();
                 let mut buffer = std::mem::take(&mut self.buffer);
-                buffer.resize(bytes, 0);
-                let got = read_full(&file, &mut buffer, first * PAGE as u64).at("read", &*path)?;
-                spend(&self.times.read, begin);
-                buffer[got..].fill(0);
-                let mut batch = self.pages(seq, first, &buffer, &old, &left);
+                buffer.resize(PART, 0);
+                let (mut batch, mut packed) = (Batch::default(), None);
+                let mut known = (old.iter().peekable(), left.iter().peekable());
+                for at in (0..bytes).step_by(PART) {
+                    let begin = Instant::now();
+                    let part = &mut buffer[..PART.min(bytes - at)];
+                    let first = first + (at / PAGE) as u64;
+                    let got = read_full(&file, part, first * PAGE as u64).at("read", &*path)?;
+                    spend(&self.times.read, begin);
+                    part[got..].fill(0);
+                    batch.read += got as u64;
+                    batch.short |= got < part.len();
+                    self.pages(seq, first, part, &mut known, &mut batch, &mut packed);
+                }
+                if let Some(packed) = packed {
+                    self.unpack(packed, &mut batch);
+                }
                 self.buffer = buffer;
-                batch.read = got as u64;
-                batch.short = got < bytes;
                 Ok(batch)
             }
             Job::Chunks { bytes, first, cuts, known } => {
@@ -158,18 +172,19 @@ impl Worker {
         }
     }
 
+    /// The next pages of a batch.
     fn pages(
         &mut self,
         seq: u64,
         first: u64,
         bytes: &[u8],
-        old: &[Known],
-        left: &[Known],
-    ) -> Batch {
+        (old, left): &mut (Peekable<Iter<'_, Known>>, Peekable<Iter<'_, Known>>),
+        batch: &mut Batch,
+        packed: &mut Option<Packed>,
+    ) {
         let begin = Instant::now();
-        let mut batch = Batch::default();
+        let base = batch.pieces.len();
         let mut todo = Vec::new();
-        let (mut old, mut left) = (old.iter().peekable(), left.iter().peekable());
         for (nth, page) in bytes.chunks(PAGE).enumerate() {
             let index = first + nth as u64;
             let before = old.next_if(|old| old.index == index).and_then(|old| old.place);
@@ -194,17 +209,13 @@ impl Worker {
         spend(&self.times.hash, begin);
         let begin = Instant::now();
         let mut packing = Duration::ZERO;
-        let mut packed = if todo.is_empty() { Packed::default() } else { self.packed() };
         for piece in todo {
-            let at = piece * PAGE;
+            let at = (piece - base) * PAGE;
             let page = &bytes[at..bytes.len().min(at + PAGE)];
-            packing += self.seal(seq, piece, page, &mut batch, &mut packed);
-        }
-        if !packed.scratch.is_empty() {
-            self.unpack(packed, &mut batch);
+            let packed = packed.get_or_insert_with(|| self.packed());
+            packing += self.seal(seq, piece, page, batch, packed);
         }
         self.times.sealed(begin, packing);
-        batch
     }
 
     pub(crate) fn chunks(

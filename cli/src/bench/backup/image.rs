@@ -79,7 +79,9 @@ fn round(
         steps(name, Step::Push, image, tools, rows, Some(floor))?;
     }
     steps("verify", Step::Verify, image, tools, rows, None)?;
-    steps("restore", Step::Restore, image, tools, rows, None)?;
+    let floor = data::written(&image.with_extension("floor"), data::allocated(image)?)?;
+    note(rows, "floor: the image's bytes written and synced", None, floor);
+    steps("restore", Step::Restore, image, tools, rows, Some(floor))?;
     tools.iter().try_for_each(|tool| tool.clear(true))
 }
 
