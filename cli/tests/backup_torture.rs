@@ -23,6 +23,10 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        for name in ["repo", "state"] {
+            // mounted by the test of full disks only, in its own namespace
+            let _ = nix::mount::umount(&self.dir.join(name));
+        }
         let _ = fs::remove_dir_all(&self.dir);
     }
 }
