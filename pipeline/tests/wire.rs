@@ -193,11 +193,13 @@ fn privileged_a_peer_or_an_interface_that_vanishes_is_told_in_bounded_time() {
     near.set_read_timeout(None);
     let begun = Instant::now();
     let error = (&near).read(&mut [0; 1]).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+    assert_eq!(error.kind(), ErrorKind::ConnectionAborted, "{error}");
     assert!(error.to_string().contains("10.77.0.2:9 has been silent for 2s"), "{error}");
     assert!(begun.elapsed() < patience * 5, "bounded: {:?}", begun.elapsed());
     let silent = left.connect(GUEST, "10.77.0.2:9".parse().unwrap(), patience).unwrap_err();
-    assert_eq!(silent.kind(), ErrorKind::TimedOut, "{silent}");
+    // whichever of the two clocks is first
+    let kinds = [ErrorKind::TimedOut, ErrorKind::ConnectionAborted];
+    assert!(kinds.contains(&silent.kind()), "{silent}");
 
     lab.ip(&["link", "set", "right", "up"]);
     let near = left.connect(GUEST, "10.77.0.2:9".parse().unwrap(), PATIENCE).unwrap();

@@ -39,6 +39,10 @@ pub struct HostConfig {
     /// [`Reset`](crate::Outcome::Reset). An idle one is asked three times as often whether it is
     /// there.
     pub tcp_timeout: Duration,
+    /// How long a single segment may wait for its acknowledgement, in case more come; two are
+    /// acknowledged at once. `None`: each is. Right for super-frames, of which one may be all that
+    /// the sender's window allows.
+    pub ack_delay: Option<Duration>,
     /// Leave TCP checksums to a device that is not there. Frames then carry only the pseudo-header
     /// sum and say so ([`IpSummed::Partial`](skb::IpSummed)), and what arrives is not verified:
     /// right when both ends are in memory, wrong for anything that leaves it. IPv4 header and ICMP
@@ -69,6 +73,7 @@ impl HostConfig {
             tx_frames: 256,
             tcp_buffer: 64 << 10,
             tcp_timeout: Duration::from_mins(1),
+            ack_delay: Some(Duration::from_millis(10)),
             checksum_offload: false,
             tso: None,
             rx_frame_max: None,

@@ -118,8 +118,9 @@ impl Conn {
                 ErrorKind::ConnectionReset,
                 format!("{name} has reset the connection"),
             ),
+            // no time-out of a read, after which the connection goes on
             Failure::Silent(time) => io::Error::new(
-                ErrorKind::TimedOut,
+                ErrorKind::ConnectionAborted,
                 format!("{name} has been silent for {time:?} and is given up"),
             ),
             Failure::Unable(why) => io::Error::new(ErrorKind::AddrNotAvailable, why.clone()),

@@ -1,6 +1,7 @@
 //! Guests on a switch in memory: no device, no wire, no host.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use driver::Driver;
 use guest::{HostConfig, HostError, IpCidr, SmolHost};
@@ -101,6 +102,7 @@ pub fn engine(config: &MemoryConfig, key: HashKey) -> Result<Engine<NoTrace>, Me
             rx_buffers: config.rx_buffers,
             tx_frames: config.tx_frames,
             checksum_offload: config.offload,
+            ack_delay: (!config.tso).then(|| Duration::from_millis(1)),
             tso: config.tso.then_some(SUPER_FRAME),
             rx_frame_max: Some(frame_max),
             ..HostConfig::new(port, mac, cidr)

@@ -125,6 +125,7 @@ impl SmolHost {
         let timeout = Duration::from(self.config.tcp_timeout);
         socket.set_timeout(Some(timeout));
         socket.set_keep_alive(Some(timeout / 3));
+        socket.set_ack_delay(self.config.ack_delay.map(Duration::from));
         socket.set_nagle_enabled(false);
         socket.set_congestion_control(CongestionControl::Reno);
         socket
