@@ -168,9 +168,7 @@ fn file_line(done: &Done<'_>) -> String {
     let moved = if file.moved { "; CHANGED WHILE IT WAS READ" } else { "" };
     let size = bytes(file.size);
     let hook = match (&file.hook, &file.checked) {
-        (Some(hook), Some(checked)) => {
-            format!("; {}: {hook}, {checked}", consistency(file.consistency()))
-        }
+        (Some(_), Some(checked)) => format!("; {}: {checked}", consistency(file.consistency())),
         _ => String::new(),
     };
     format!("{name}: {size} ({}), {}, {changed} changed{hook}{moved}", file.because, judged(file))

@@ -49,6 +49,7 @@ pub(super) struct Feed<'a> {
     seq: u64,
     totals: Totals,
     trust: Trust,
+    without_xattrs: Vec<PathBuf>,
 }
 
 /// The pipeline's end has gone: its own error says why.
@@ -80,6 +81,7 @@ impl<'a> Feed<'a> {
             seq: 0,
             totals: Totals::default(),
             trust,
+            without_xattrs: source::without_xattrs(),
         }
     }
 
@@ -130,6 +132,38 @@ impl<'a> Feed<'a> {
         Ok(line)
     }
 
+    fn describe(&self, found: &Found, size: u64) -> catalog::File {
+        let meta = &found.meta;
+        let ns = |s: i64, ns: i64| s.saturating_mul(1_000_000_000).saturating_add(ns);
+        catalog::File {
+            path: found.path.clone(),
+            kind: found.kind,
+            mode: meta.mode() & 0o7777,
+            uid: meta.uid(),
+            gid: meta.gid(),
+            size,
+            mtime_ns: ns(meta.mtime(), meta.mtime_nsec()),
+            ctime_ns: ns(meta.ctime(), meta.ctime_nsec()),
+            inode: meta.ino(),
+            target: found.target.clone(),
+            xattrs: if found.kind == FileKind::Symlink
+                || self.without_xattrs.iter().any(|point| found.real.starts_with(point))
+            {
+                Vec::new()
+            } else {
+                source::xattrs(&found.real)
+            },
+            cut: None,
+            judged: Judged::Metadata,
+            because: String::new(),
+            hashed: None,
+            moved: false,
+            consistency: None,
+            hook: None,
+            checked: None,
+        }
+    }
+
     fn file(&mut self, found: &Found) -> Result<(), Error> {
         self.options.go_on()?;
         let hooked = self.options.hooked.iter().find(|hooked| hooked.path == found.real);
@@ -146,12 +180,16 @@ impl<'a> Feed<'a> {
                 self.say(Message::Gone(line.file.id(&self.writer.id_key)))?;
             }
             self.totals.files += 1;
-            return self.say(Message::End(Box::new(describe(found, 0))));
+            return self.say(Message::End(Box::new(self.describe(found, 0))));
         };
         let meta = file.metadata().at("look at", &found.real)?;
         let length = source::length(&file, found)?;
+        if trust::is_remote(&file) {
+            // read from the server: what is cached of it here may be as old as its times
+            let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+        }
         let head = source::head(&file);
-        let mut about = describe(found, length);
+        let mut about = self.describe(found, length);
         let look = database::Look { head: &head, file: Some(&file), path: &found.real };
         let base = database::of(&look);
         let (cut, why) = source::cut(&head, base, found, length);
@@ -160,7 +198,7 @@ impl<'a> Feed<'a> {
         self.totals.mounts.extend(trust::mount(&file));
         let asked = self.options.trust_stat.iter().any(|path| found.real.starts_with(path));
         let was = line.as_ref().filter(|_| asked && hooked.is_none());
-        if asked {
+        if asked && !trust::is_remote(&file) {
             // its times are noted already: the next store into what is written back moves them
             let _ = file.sync_data();
         }
@@ -322,36 +360,6 @@ impl<'a> Feed<'a> {
                 return Ok(());
             }
         }
-    }
-}
-
-fn describe(found: &Found, size: u64) -> catalog::File {
-    let meta = &found.meta;
-    let ns = |s: i64, ns: i64| s.saturating_mul(1_000_000_000).saturating_add(ns);
-    catalog::File {
-        path: found.path.clone(),
-        kind: found.kind,
-        mode: meta.mode() & 0o7777,
-        uid: meta.uid(),
-        gid: meta.gid(),
-        size,
-        mtime_ns: ns(meta.mtime(), meta.mtime_nsec()),
-        ctime_ns: ns(meta.ctime(), meta.ctime_nsec()),
-        inode: meta.ino(),
-        target: found.target.clone(),
-        xattrs: if found.kind == FileKind::Symlink {
-            Vec::new()
-        } else {
-            source::xattrs(&found.real)
-        },
-        cut: None,
-        judged: Judged::Metadata,
-        because: String::new(),
-        hashed: None,
-        moved: false,
-        consistency: None,
-        hook: None,
-        checked: None,
     }
 }
 

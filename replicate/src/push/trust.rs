@@ -125,29 +125,38 @@ impl Trust {
     }
 }
 
+/// linux/magic.h, and the file systems' own headers where that has none.
+const REMOTE: [u64; 12] = [
+    0x6969,      // NFS
+    0x517b,      // SMB
+    0xff53_4d42, // CIFS
+    0xfe53_4d42, // SMB2
+    0x6573_5546, // FUSE
+    0x0102_1997, // 9P
+    0x00c3_6400, // CEPH
+    0x5346_414f, // AFS
+    0x786f_4256, // vboxsf
+    0x0116_1970, // GFS2
+    0x7461_636f, // OCFS2
+    0x0bd0_0bd0, // Lustre
+];
+
+fn file_system(file: &fs::File) -> Option<u64> {
+    rustix::fs::fstatfs(file).ok().map(|stat| stat.f_type as u64 & 0xffff_ffff)
+}
+
+/// Whether another machine, or another process, keeps the file.
+pub(super) fn is_remote(file: &fs::File) -> bool {
+    file_system(file).is_some_and(|kind| REMOTE.contains(&kind))
+}
+
 /// Why times on a file's file system say little of contents.
 fn timeless(file: &fs::File) -> Option<&'static str> {
-    // linux/magic.h, and the file systems' own headers where that has none
-    const REMOTE: [u64; 12] = [
-        0x6969,      // NFS
-        0x517b,      // SMB
-        0xff53_4d42, // CIFS
-        0xfe53_4d42, // SMB2
-        0x6573_5546, // FUSE
-        0x0102_1997, // 9P
-        0x00c3_6400, // CEPH
-        0x5346_414f, // AFS
-        0x786f_4256, // vboxsf
-        0x0116_1970, // GFS2
-        0x7461_636f, // OCFS2
-        0x0bd0_0bd0, // Lustre
-    ];
     const MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6]; // tmpfs, ramfs
     const NO_CTIME: [u64; 2] = [0x4d44, 0x2011_bab0]; // FAT, exFAT
-    let Ok(stat) = rustix::fs::fstatfs(file) else {
+    let Some(kind) = file_system(file) else {
         return Some("a file system that does not say what it is");
     };
-    let kind = stat.f_type as u64 & 0xffff_ffff;
     if REMOTE.contains(&kind) {
         Some("times on a network file system are not trusted")
     } else if MEMORY.contains(&kind) {

@@ -64,7 +64,7 @@ pub(super) fn hold(
     let (consistency, checked) = if place.check {
         check(&path, place, stop)?
     } else {
-        (Consistency::Application, "not checked, as asked".to_owned())
+        (Consistency::Application, "nbackup lock, not checked, as asked".to_owned())
     };
     Ok(Hooked {
         left_out: vec![super::beside(&path, ".delta")],

@@ -45,7 +45,7 @@ pub(super) fn copy(
     let (consistency, checked) = if place.check {
         check(&dir, limits)?
     } else {
-        (Consistency::Application, "not checked, as asked".to_owned())
+        (Consistency::Application, "copied by SQLite, not checked, as asked".to_owned())
     };
     Ok(Hooked {
         left_out: ["-wal", "-shm", "-journal"].map(|end| super::beside(&path, end)).to_vec(),

@@ -1,0 +1,110 @@
+//! A repository with a home of its own, and the program run there.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// Everything that a test makes, removed at its end.
+pub(crate) struct Place {
+    pub(crate) dir: PathBuf,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+impl Place {
+    pub(crate) fn new(name: &str) -> Self {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("trap-{name}"));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(dir.join("home")).unwrap();
+        let place = Self { dir: dir.canonicalize().unwrap() };
+        let made = place.run(&["init", "repo"]);
+        assert!(made.status.success(), "{made:?}");
+        place
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_framewalk"));
+        command.arg("backup").args(args).current_dir(&self.dir);
+        command.env("HOME", self.dir.join("home"));
+        command.env_remove("XDG_CONFIG_HOME").env_remove("XDG_STATE_HOME");
+        command.envs(crate::software::firebird_env(&self.dir)).stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    pub(crate) fn start(&self, args: &[&str]) -> Child {
+        self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    /// The last JSON object that a command prints, and its exit code.
+    pub(crate) fn json(&self, args: &[&str]) -> (Value, i32) {
+        let (mut lines, code) = self.lines(args);
+        (lines.pop().unwrap_or_default(), code)
+    }
+
+    pub(crate) fn lines(&self, args: &[&str]) -> (Vec<Value>, i32) {
+        let done = self.run(&[args, &["--json"]].concat());
+        let text = String::from_utf8(done.stdout.clone()).unwrap();
+        let parsed: Result<Vec<_>, _> = text.lines().map(serde_json::from_str).collect();
+        let lines = parsed.unwrap_or_else(|e| panic!("{e}: {done:?}"));
+        assert!(!lines.is_empty(), "{done:?}");
+        (lines, done.status.code().unwrap())
+    }
+
+    /// Pushes with each file's line by its name; `trust` below the path itself. The two have
+    /// states of their own, as two hosts would.
+    pub(crate) fn push(&self, path: &Path, trust: bool) -> Pushed {
+        let path = path.to_str().unwrap();
+        let state = if trust { "state-trust" } else { "state" };
+        let mut args = vec!["push", "--repo", "repo", path, "--files", "--state", state];
+        if trust {
+            args.extend(["--trust-stat", path]);
+        }
+        let (mut lines, code) = self.lines(&args);
+        let report = lines.pop().unwrap();
+        assert_eq!(code, 0, "{report}");
+        let name = |line: &Value| {
+            let path = Path::new(line["path"].as_str().unwrap());
+            path.file_name().unwrap().to_str().unwrap().to_owned()
+        };
+        let files = lines.into_iter().map(|line| (name(&line), line)).collect();
+        Pushed { number: report["generation"].as_u64().unwrap(), report, files }
+    }
+
+    /// Restores a generation into a fresh folder.
+    pub(crate) fn restore(&self, number: u64) -> PathBuf {
+        let out = format!("out-{number}");
+        let _ = fs::remove_dir_all(self.dir.join(&out));
+        let (done, code) =
+            self.json(&["restore", "--repo", "repo", &number.to_string(), "--to", &out]);
+        assert_eq!(code, 0, "{done}");
+        self.dir.join(out)
+    }
+}
+
+/// A push as it was told.
+#[derive(Debug)]
+pub(crate) struct Pushed {
+    pub(crate) number: u64,
+    pub(crate) report: Value,
+    pub(crate) files: BTreeMap<String, Value>,
+}
+
+impl Pushed {
+    /// How a file was judged, and why.
+    pub(crate) fn judged(&self, name: &str) -> String {
+        let line = &self.files[name];
+        let judged = line["judged"].as_str().unwrap();
+        format!("{judged} ({})", line["because"].as_str().unwrap())
+    }
+}
