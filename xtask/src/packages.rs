@@ -64,6 +64,55 @@ pub(crate) const NEEDS: &[Need] = &[
         mark: "\"script\"",
         present: || sh::has("script"),
     },
+    Need {
+        name: "Firebird's engine",
+        package: "firebird3.0-server-core",
+        serves: "the Firebird hook's tests, rows of the trap matrix",
+        mark: "\"isql-fb\"",
+        present: || Path::new("/usr/share/doc/firebird3.0-server-core").is_dir(),
+    },
+    Need {
+        name: "Firebird's tools",
+        package: "firebird3.0-utils",
+        serves: "the Firebird hook's tests, rows of the trap matrix",
+        mark: "\"nbackup\"",
+        present: || sh::has("isql-fb"),
+    },
+    Need {
+        name: "the sqlite3 program",
+        package: "sqlite3",
+        serves: "the SQLite hook and its tests",
+        mark: "\"sqlite3\"",
+        present: || sh::has("sqlite3"),
+    },
+    Need {
+        name: "Samba",
+        package: "samba",
+        serves: "rows of the trap matrix",
+        mark: "\"smbd\"",
+        present: || sh::has("smbd"),
+    },
+    Need {
+        name: "smbnetfs",
+        package: "smbnetfs",
+        serves: "rows of the trap matrix",
+        mark: "\"smbnetfs\"",
+        present: || sh::has("smbnetfs"),
+    },
+    Need {
+        name: "fusermount3",
+        package: "fuse3",
+        serves: "rows of the trap matrix",
+        mark: "\"fusermount3\"",
+        present: || sh::has("fusermount3"),
+    },
+    Need {
+        name: "Python's smbc",
+        package: "python3-smbc",
+        serves: "rows of the trap matrix",
+        mark: "\"smbd\"",
+        present: || Path::new("/usr/share/doc/python3-smbc").is_dir(),
+    },
 ];
 
 /// libpcap's headers: what the feature `libpcap` needs at build time.

@@ -322,12 +322,13 @@ pub(crate) fn smb(place: &Place) -> Row {
     }
     let share = crate::software::Share::new(&place.dir);
     let mut writer = share.writer(SHARE);
-    let pair = [(&share.mounted, false), (&share.mounted, true)];
+    // two sets of paths: each has a state of its own to compare with
+    let pair = [(share.mounted.clone(), false), (share.mounted.join("file"), true)];
     std::thread::sleep(AGE);
     writer.write(); // the first write moves the time after two seconds
     std::thread::sleep(AGE);
     let file = share.mounted.join("file");
-    let push = || pair.map(|(folder, trust)| place.push(folder, trust));
+    let push = || pair.each_ref().map(|(path, trust)| place.push(path, *trust));
     push();
     let mut row = Row { name, caught: true, trusted_caught: true, unseen: true, ..Row::default() };
     for _ in 0..3 {
@@ -338,7 +339,9 @@ pub(crate) fn smb(place: &Place) -> Row {
         let pushed = push();
         let served = fs::read(share.served.join("file")).unwrap();
         let same = |pushed: &Pushed| {
-            let out = place.restore(pushed.number).join(share.mounted.file_name().unwrap());
+            let out = place.restore(pushed.number);
+            let inside = out.join(share.mounted.file_name().unwrap());
+            let out = if inside.is_dir() { inside } else { out };
             fs::read(out.join("file")).unwrap() == served
         };
         row.caught &= same(&pushed[0]);
@@ -359,7 +362,7 @@ pub(crate) fn live_firebird(place: &Place) -> Row {
     fs::create_dir_all(&dir).unwrap();
     let base = Firebird::new(&dir, "practice.fdb", 20_000);
     place.push(&dir, false);
-    place.push(&dir, true);
+    place.push(&base.path, true);
     let before = stat(&base.path);
     let writer = base.writer(20_000);
     let (mut valid, mut bad_without) = (true, 0);
@@ -395,10 +398,12 @@ pub(crate) fn live_firebird(place: &Place) -> Row {
     assert!(writer.committed() > 20_010, "the writer went on: {}", writer.committed());
     drop(writer);
     let unseen = stat(&base.path) == before;
-    let pushed = [place.push(&dir, false), place.push(&dir, true)];
+    let pushed = [place.push(&dir, false), place.push(&base.path, true)];
     let same = |pushed: &Pushed| {
-        let out = place.restore(pushed.number).join("live/practice.fdb");
-        fs::read(out).unwrap() == fs::read(&base.path).unwrap()
+        let out = place.restore(pushed.number);
+        let inside = out.join("live");
+        let out = if inside.is_dir() { inside } else { out };
+        fs::read(out.join("practice.fdb")).unwrap() == fs::read(&base.path).unwrap()
     };
     Row {
         name,
