@@ -2,6 +2,7 @@
 
 mod data;
 mod image;
+mod live;
 mod stream;
 mod tools;
 
@@ -19,6 +20,8 @@ pub enum Part {
     File,
     /// One byte stream through the switch in memory, beside the kernel's TCP
     Stream,
+    /// A Firebird database that is written to while pushes read it (needs isql-fb)
+    Live,
 }
 
 /// Arguments of `framewalk bench backup`.
@@ -59,6 +62,10 @@ pub(super) fn run(args: &Args, quiet: bool, out: &mut Out) -> anyhow::Result<()>
     }
     if args.wants(Part::Stream) {
         rows.extend(stream::rows(args.timing)?);
+    }
+    // a database server's tools are asked for, not expected
+    if args.only.contains(&Part::Live) {
+        rows.extend(live::rows(args)?);
     }
     rows.iter().try_for_each(|row| out.row(row))
 }
