@@ -14,7 +14,7 @@ const PAUSE_MAX: Duration = Duration::from_mins(1);
 /// After such a pause the push goes on for so long, whatever the load.
 const TURN: Duration = Duration::from_secs(5);
 
-/// Hours of the day, local time, in which a push may run. The second may be the smaller: over midnight.
+/// Hours of the day, local time, in which a push may run; over midnight if the second is smaller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Between {
     from: u32,
