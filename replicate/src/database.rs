@@ -91,8 +91,8 @@ fn firebird(look: &Look<'_>) -> Option<&'static str> {
     good.then_some("Firebird")
 }
 
-/// Whether a Firebird file, by its first bytes, is under nbackup's lock: `hdr_flags` at 42 in ODS 11
-/// to 13, `hdr_backup_mask` 0xC00 (jrd/ods.h). `None`: no Firebird file, or of another version.
+/// Whether a Firebird file, by its first bytes, is under nbackup's lock: `hdr_flags` at 42 in ODS
+/// 11 to 13, `hdr_backup_mask` 0xC00 (jrd/ods.h). `None`: no Firebird file, or of another version.
 pub fn is_locked(head: &[u8]) -> Option<bool> {
     let look = Look { head, file: None, path: Path::new("") };
     firebird(&look)?;

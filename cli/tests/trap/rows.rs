@@ -352,7 +352,7 @@ pub(crate) fn smb(place: &Place) -> Row {
     row
 }
 
-/// Commits all the time: by its hook what is stored is valid; without, the generation says it is not.
+/// Commits all the time: by its hook what is stored is valid; without, push says it is not.
 pub(crate) fn live_firebird(place: &Place) -> Row {
     let name = "live Firebird writer, with its hook";
     if !have(&["isql-fb", "nbackup", "gfix"]) {

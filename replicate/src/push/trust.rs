@@ -3,15 +3,14 @@
 //!
 //! What moves no time, or an older one, and what is done about it:
 //!
-//! | writer | answer |
-//! | --- | --- |
-//! | a handle held open over SMB, NFS, FUSE | files there are not trusted |
-//! | a database, local | not trusted, told by its bytes |
-//! | a store into a page that is mapped and dirty already | written back before it is hashed: the next store moves the time; where pages are never written back (tmpfs), not trusted |
-//! | any process that has the file open or mapped | not trusted; who cannot see all processes trusts nothing |
-//! | a power cut that keeps data and loses times | nothing is trusted after a restart or a new mount |
-//! | a change in the same tick of the clock as the hashing | not trusted if its time is near that of its hashing |
-//! | `touch`, and a file renamed over another | the inode's own change time and number differ |
+//! * a handle held open over SMB, NFS, FUSE: files there are not trusted;
+//! * a local database: not trusted, told by its bytes;
+//! * a store into a page that is mapped and dirty already: written back before it is hashed, so
+//!   that the next store moves the time; where pages are never written back (tmpfs), not trusted;
+//! * a process that has the file open or mapped: not trusted; who cannot see all trusts nothing;
+//! * a power cut that keeps data and loses times: nothing is trusted after a start or a new mount;
+//! * a change in the same tick of the clock as the hashing: not trusted if its time is near;
+//! * `touch`, and a file renamed over another: the inode's change time and number differ.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;

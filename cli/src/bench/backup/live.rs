@@ -167,7 +167,8 @@ fn fill(base: &Path, env: &[(&str, PathBuf)]) -> anyhow::Result<()> {
         "create database '{path}' page_size 16384;\n\
          create table v (id int not null primary key, n varchar(500), c int);\ncommit;\n\
          set term ^;\nexecute block as declare i int = 0; begin while (i < {ROWS}) do begin\n\
-         i = i + 1; insert into v values (:i, 'visit ' || :i || rpad('', 400, uuid_to_char(gen_uuid())), 0);\n\
+         i = i + 1; insert into v values (:i,\n\
+         'visit ' || :i || rpad('', 400, uuid_to_char(gen_uuid())), 0);\n\
          end end^\ncommit^\n"
     );
     let mut command = Command::new("isql-fb");
