@@ -72,7 +72,7 @@ impl Place {
         let mut line = String::new();
         lines.read_line(&mut line).unwrap();
         let listens: Value = serde_json::from_str(&line).unwrap();
-        self.address = listens["listen"][0].as_str().unwrap().to_owned();
+        listens["listen"][0].as_str().unwrap().clone_into(&mut self.address);
         self.server = Some((child, lines));
         listens
     }

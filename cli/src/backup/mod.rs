@@ -70,7 +70,7 @@ pub enum What {
     List(list::Args),
     /// Read everything, check every tag and digest; exits 1 on damage, which it names
     Verify(check::Args),
-    /// Read a share of everything, what was read longest ago first; exits 1 on damage, which it names
+    /// Read a share of everything, the longest unread first; exits 1 on damage, which it names
     Scrub(scrub::Args),
     /// Bring back a generation, or some of its files, verified as they are written
     Restore(restore::Args),
