@@ -11,6 +11,7 @@ mod hooks;
 mod init;
 mod keys;
 mod list;
+mod path;
 mod peers;
 mod prune;
 mod push;
@@ -51,7 +52,11 @@ use crate::exit::Exit;
         framewalk backup serve --repo /srv/repo                          on the server\n  \
         framewalk backup enrol --repo /srv/repo --role source web1       there: prints a code\n  \
         framewalk backup join tls://nas:4780 --code CODE                 on web1, once\n  \
-        framewalk backup push --repo tls://nas:4780 /srv/practice.fdb    on web1"
+        framewalk backup push --repo tls://nas:4780 /srv/practice.fdb    on web1\n\n\
+        The same between two hosts on a segment, through the switch of this program and past the \
+        kernel's stack:\n  \
+        framewalk backup serve --repo /srv/repo --path eth1 --address 10.77.0.1/24\n  \
+        framewalk backup push --repo tls://10.77.0.1 --path eth1 --address 10.77.0.2/24 /srv"
 )]
 pub struct Args {
     /// What to do.
@@ -105,10 +110,14 @@ pub struct Where {
     /// Where this machine's keys for a server are [default: where join put them]
     #[arg(long, value_name = "DIR")]
     pub peer_dir: Option<PathBuf>,
+    /// How a server is reached
+    #[command(flatten)]
+    pub path: path::PathArgs,
 }
 
 /// Runs `framewalk backup`.
 pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
+    path::be_quiet(globals.quiet);
     match &args.what {
         What::Init(args) => init::run(args, globals),
         What::Push(args) => push::run(args, globals),

@@ -10,6 +10,7 @@ use replicate::wire::{Code, Halves, Joined, Role, connect};
 use replicate::{Repository, hex};
 use serde_json::json;
 
+use super::path::{PathArgs, Road};
 use super::{Where, keys};
 use crate::cli::Globals;
 use crate::exit::Exit;
@@ -32,6 +33,9 @@ pub struct Args {
     /// Where this machine's key for the server goes [default: as every command looks for it]
     #[arg(long, value_name = "DIR")]
     pub peer_dir: Option<PathBuf>,
+    /// How the server is reached
+    #[command(flatten)]
+    pub path: PathArgs,
 }
 
 /// `HOST:PORT` of a `tls://` name.
@@ -52,8 +56,11 @@ fn address(repo: &str) -> anyhow::Result<String> {
     }
 }
 
-/// A connection to the first of its addresses that answers.
-fn stream(address: &str) -> io::Result<Halves> {
+/// A connection to the first of its addresses that answers, or through the path.
+fn stream(address: &str, road: Option<&Road>) -> io::Result<Halves> {
+    if let Some(road) = road {
+        return road.connect(address, CONNECT);
+    }
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for one in address.to_socket_addrs()? {
         match TcpStream::connect_timeout(&one, CONNECT) {
@@ -78,7 +85,8 @@ pub(super) fn join(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     let code = Code::parse(&args.code).map_err(|why| anyhow::anyhow!("{why}"))?;
     let folder = folder(args.peer_dir.as_deref(), &address)?;
     keys::private_dir(&folder)?;
-    let joined = Joined::join(&code, || stream(&address))?;
+    let road = Road::open(&args.path)?;
+    let joined = Joined::join(&code, || stream(&address, road.as_deref()))?;
     let file = folder.join(format!("{}.json", joined.role));
     joined.write(&file).with_context(|| {
         format!("{} was enrolled, but its key is lost: revoke it and join again", joined.peer)
@@ -110,6 +118,9 @@ pub(super) fn join(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
 pub(super) fn open(place: &Where, roles: &[Role]) -> anyhow::Result<Repository> {
     let text = place.repo.to_string_lossy();
     if !text.starts_with("tls://") {
+        if place.path.path_interface.is_some() {
+            bail!("--path is the way to a server: name it as --repo tls://ADDRESS:PORT");
+        }
         return Ok(Repository::open(super::directory(&place.repo)?)?);
     }
     let address = address(&text)?;
@@ -117,7 +128,8 @@ pub(super) fn open(place: &Where, roles: &[Role]) -> anyhow::Result<Repository> 
     for role in roles {
         if let Some(joined) = Joined::read(&folder.join(format!("{role}.json")))? {
             let to = address.clone();
-            let store = connect(&address, joined, move || stream(&to))?;
+            let road = Road::open(&place.path)?;
+            let store = connect(&address, joined, move || stream(&to, road.as_deref()))?;
             return Ok(Repository::in_store(store, &text)?);
         }
     }

@@ -1,16 +1,19 @@
 //! `backup serve`: connections, and a line for each session.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use pipeline::stream::PathListener;
 use replicate::hex;
 use replicate::wire::{Halves, Limits, Peers, Service, Session};
 use serde_json::json;
 
+use super::path::{self, PathArgs, Road};
 use super::peers::Served;
 use crate::cli::Globals;
 use crate::exit::Exit;
@@ -37,6 +40,9 @@ pub struct Args {
     /// A source's push is not taken below so many free MiB
     #[arg(long, value_name = "MIB", default_value_t = 256)]
     pub keep_free: u64,
+    /// Instead of the kernel's addresses: serves the port of --listen there
+    #[command(flatten)]
+    pub path: PathArgs,
 }
 
 /// What the threads of a server share.
@@ -87,25 +93,39 @@ impl Server {
                 }
             };
             let Ok(from) = stream.peer_addr() else { continue };
-            let place = place(from.ip());
-            if !self.enter(place) {
-                self.turned_away.fetch_add(1, Ordering::Relaxed);
-                continue;
-            }
-            let server = Arc::clone(self);
-            let thread = std::thread::Builder::new().name("session".to_owned());
-            let started = thread.spawn(move || {
-                server.session(stream);
-                server.leave(place);
-            });
-            if started.is_err() {
-                self.leave(place);
-            }
+            self.start(from.ip(), || Halves::tcp(stream));
         }
     }
 
-    fn session(&self, stream: TcpStream) {
-        let Ok(halves) = Halves::tcp(stream) else { return };
+    /// The same for connections that come through the path; ends with it.
+    fn accept_path(self: &Arc<Self>, listener: &PathListener) {
+        while let Ok(next) = listener.accept(None) {
+            let Some(stream) = next else { continue };
+            let Some(from) = stream.peer_addr() else { continue };
+            self.start(from.ip(), || Ok(path::halves(&stream)));
+        }
+    }
+
+    /// Begins a session in a thread of its own, unless there are too many.
+    fn start(self: &Arc<Self>, from: IpAddr, halves: impl FnOnce() -> io::Result<Halves>) {
+        let place = place(from);
+        if !self.enter(place) {
+            self.turned_away.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let Ok(halves) = halves() else { return self.leave(place) };
+        let server = Arc::clone(self);
+        let thread = std::thread::Builder::new().name("session".to_owned());
+        let started = thread.spawn(move || {
+            server.session(halves);
+            server.leave(place);
+        });
+        if started.is_err() {
+            self.leave(place);
+        }
+    }
+
+    fn session(&self, halves: Halves) {
         let session = self.service.tls(halves, &self.peers);
         let away = self.turned_away.swap(0, Ordering::Relaxed);
         tell(&session, away, self.json);
@@ -142,7 +162,17 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
             .context("cannot listen for signals")?;
     }
     let mut listening = Vec::new();
-    for address in &args.listen {
+    let road = Road::open(&args.path)?;
+    if let Some(road) = &road {
+        let port = args.listen.first().map_or(super::remote::PORT, SocketAddr::port);
+        let listener = road.listen(port).with_context(|| format!("cannot serve port {port}"))?;
+        let at = args.path.path_address.as_deref().unwrap_or_default();
+        listening.push(format!("{}:{port}", at.split('/').next().unwrap_or(at)));
+        let server = Arc::clone(&server);
+        let thread = std::thread::Builder::new().name("accept".to_owned());
+        thread.spawn(move || server.accept_path(&listener))?;
+    }
+    for address in args.listen.iter().filter(|_| road.is_none()) {
         let listener =
             TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
         listening.push(listener.local_addr()?.to_string());
