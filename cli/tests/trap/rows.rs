@@ -309,7 +309,7 @@ pub(crate) fn power_cut(place: &Place) -> Row {
         }
         fs::remove_file(&cut).unwrap();
     }
-    last.note = "no try of 4 lost the time".to_owned();
+    "no try of 4 lost the time".clone_into(&mut last.note);
     last
 }
 
@@ -348,7 +348,7 @@ pub(crate) fn smb(place: &Place) -> Row {
         row.trusted_caught &= same(&pushed[1]);
         (row.judged, row.trusted) = (pushed[0].judged("file"), pushed[1].judged("file"));
     }
-    row.note = "three pushes, a page written before each".to_owned();
+    "three pushes, a page written before each".clone_into(&mut row.note);
     row
 }
 

@@ -306,7 +306,7 @@ impl Share {
         fs::write(served.join("file"), testkit::noise(5, 160_000)).unwrap();
         let at = run.display();
         let private = ["private dir", "lock directory", "state directory", "cache directory"];
-        let private: String = private.iter().map(|name| format!("{name} = {at}\n")).collect();
+        let private = private.map(|name| format!("{name} = {at}\n")).concat();
         let config = format!(
             "[global]\nserver role = standalone server\ninterfaces = lo\n\
              bind interfaces only = yes\n{private}pid directory = {at}\nncalrpc dir = {at}/rpc\n\
@@ -346,7 +346,7 @@ impl Share {
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        panic!("the share is not there: {}", sh(&format!("tail -5 {}", at)));
+        panic!("the share is not there: {}", sh(&format!("tail -5 {at}")));
     }
 
     fn inside(space: &str, program: &str) -> Command {
