@@ -43,6 +43,10 @@ pub struct HostConfig {
     /// acknowledged at once. `None`: each is. Right for super-frames, of which one may be all that
     /// the sender's window allows.
     pub ack_delay: Option<Duration>,
+    /// Reno's congestion window (RFC 5681). Without: the receiver's window alone, right only where
+    /// nothing is lost, in memory between credit ports; a super-frame there counts for Reno as one
+    /// acknowledgement, and its window grows by one segment for forty-four.
+    pub congestion_control: bool,
     /// Leave TCP checksums to a device that is not there. Frames then carry only the pseudo-header
     /// sum and say so ([`IpSummed::Partial`](skb::IpSummed)), and what arrives is not verified:
     /// right when both ends are in memory, wrong for anything that leaves it. IPv4 header and ICMP
@@ -74,6 +78,7 @@ impl HostConfig {
             tcp_buffer: 64 << 10,
             tcp_timeout: Duration::from_mins(1),
             ack_delay: Some(Duration::from_millis(10)),
+            congestion_control: true,
             checksum_offload: false,
             tso: None,
             rx_frame_max: None,

@@ -39,6 +39,9 @@ impl Door {
     /// There is something to do. Cheap where that was said already and nobody sleeps.
     #[inline]
     pub(super) fn ring(&self) {
+        // what was published before is seen by a pump that takes this ring, or an earlier one that
+        // is still seen here: without the fence a store may pass the load
+        fence(Ordering::SeqCst);
         if !self.rung.load(Ordering::Relaxed) {
             self.rung.store(true, Ordering::Release);
         }
@@ -54,7 +57,9 @@ impl Door {
 
     /// Whether somebody rang since the last call.
     pub(super) fn take(&self) -> bool {
-        self.rung.swap(false, Ordering::AcqRel)
+        let rung = self.rung.swap(false, Ordering::AcqRel);
+        fence(Ordering::SeqCst);
+        rung
     }
 
     /// Sleeps until somebody rings, at most `timeout`.

@@ -102,6 +102,7 @@ pub fn engine(config: &MemoryConfig, key: HashKey) -> Result<Engine<NoTrace>, Me
             rx_buffers: config.rx_buffers,
             tx_frames: config.tx_frames,
             checksum_offload: config.offload,
+            congestion_control: false,
             ack_delay: (!config.tso).then(|| Duration::from_millis(1)),
             tso: config.tso.then_some(SUPER_FRAME),
             rx_frame_max: Some(frame_max),

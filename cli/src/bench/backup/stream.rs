@@ -24,7 +24,7 @@ const PIECE: usize = (1 << 20) + 8191;
 /// Bytes given to one write and asked of one read.
 const CHUNK: usize = 128 << 10;
 /// Bytes of each pipe between a thread and the path.
-const PIPE: usize = 512 << 10;
+const PIPE: usize = 2 << 20;
 /// The longest a connection may take to be made.
 const PATIENCE: Duration = Duration::from_secs(10);
 const TCP_PORT: u16 = 9;

@@ -127,7 +127,11 @@ impl SmolHost {
         socket.set_keep_alive(Some(timeout / 3));
         socket.set_ack_delay(self.config.ack_delay.map(Duration::from));
         socket.set_nagle_enabled(false);
-        socket.set_congestion_control(CongestionControl::Reno);
+        socket.set_congestion_control(if self.config.congestion_control {
+            CongestionControl::Reno
+        } else {
+            CongestionControl::None
+        });
         socket
     }
 
