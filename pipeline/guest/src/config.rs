@@ -16,6 +16,13 @@ pub(crate) const MTU_MIN: usize = 1280;
 /// Largest IP MTU: the IPv4 total length is 16 bits.
 pub(crate) const MTU_MAX: usize = 65535;
 
+/// The largest TCP buffer whose window needs no scaling (RFC 7323, 2.2), bytes.
+///
+/// smoltcp 0.14 rounds a scaled window down and takes no byte beyond it: so it takes back up to one
+/// unit of what it has granted, and what was sent into that is lost until the sender's timer fires,
+/// a second later. That happens whenever a receiver that does not keep up closes its window.
+pub const TCP_BUFFER_UNSCALED: usize = 65_535;
+
 /// Configuration of a [`SmolHost`](crate::SmolHost).
 #[derive(Debug, Clone)]
 pub struct HostConfig {
@@ -33,7 +40,8 @@ pub struct HostConfig {
     pub rx_buffers: usize,
     /// Frames written by the stack that may wait for the path; each holds a slot of the pool.
     pub tx_frames: usize,
-    /// Size of the receive and of the send buffer of each TCP connection, bytes.
+    /// Size of the receive and of the send buffer of each TCP connection, bytes. More than
+    /// [`TCP_BUFFER_UNSCALED`] only where the receiver keeps up.
     pub tcp_buffer: usize,
     /// A peer that owes an answer and is silent this long is given up: the connection ends as
     /// [`Reset`](crate::Outcome::Reset). An idle one is asked three times as often whether it is
@@ -64,7 +72,7 @@ pub struct HostConfig {
 
 impl HostConfig {
     /// A host with one address and everything else as it usually is: MTU 1500, 256 receive
-    /// buffers, at most 256 frames waiting to go out, 64 KiB per TCP buffer, a minute's patience,
+    /// buffers, at most 256 frames waiting to go out, 65,535 bytes per TCP buffer, a minute's patience,
     /// real checksums.
     pub fn new(port: PortId, mac: MacAddr, address: IpCidr) -> Self {
         Self {
@@ -75,7 +83,7 @@ impl HostConfig {
             mtu: 1500,
             rx_buffers: 256,
             tx_frames: 256,
-            tcp_buffer: 64 << 10,
+            tcp_buffer: TCP_BUFFER_UNSCALED,
             tcp_timeout: Duration::from_mins(1),
             ack_delay: Some(Duration::from_millis(10)),
             congestion_control: true,

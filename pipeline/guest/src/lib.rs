@@ -22,7 +22,7 @@ mod segment;
 mod session;
 mod tcp;
 
-pub use config::{HostConfig, HostError};
+pub use config::{HostConfig, HostError, TCP_BUFFER_UNSCALED};
 pub use count::CountingSink;
 pub use digest::{Digest, FrameDigest, NoDigest, StreamDigest};
 pub use host::{HostStats, SmolHost};

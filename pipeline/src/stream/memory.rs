@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use driver::Driver;
-use guest::{HostConfig, HostError, IpCidr, SmolHost};
+use guest::{HostConfig, HostError, IpCidr, SmolHost, TCP_BUFFER_UNSCALED};
 use skb::trace::NoTrace;
 use skb::{MacAddr, Pool, PoolConfig, PoolError, PortId};
 use vswitch::fdb::HashKey;
@@ -41,7 +41,7 @@ impl Default for MemoryConfig {
             mtu: 1500,
             tso: true,
             offload: true,
-            tcp_buffer: 256 << 10,
+            tcp_buffer: TCP_BUFFER_UNSCALED,
             rx_buffers: 8,
             tx_frames: 8,
         }

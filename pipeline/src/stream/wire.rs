@@ -44,7 +44,7 @@ pub struct WireConfig {
 }
 
 impl WireConfig {
-    /// As it usually is: 2 MiB on their way, half a minute's patience.
+    /// As it usually is: 64 KiB on their way, half a minute's patience.
     pub fn new(interface: &str, address: IpCidr) -> Self {
         Self {
             interface: interface.to_owned(),
@@ -52,7 +52,7 @@ impl WireConfig {
             mac: None,
             mtu: None,
             method: None,
-            tcp_buffer: 2 << 20,
+            tcp_buffer: guest::TCP_BUFFER_UNSCALED,
             tcp_timeout: Duration::from_secs(30),
         }
     }
