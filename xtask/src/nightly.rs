@@ -38,6 +38,8 @@ enum Part {
     Fuzz,
     /// The benches, peers beside them
     Bench,
+    /// Backups killed and cut off at 200 random moments of each kind
+    Kills,
     /// The lab's whole practice of real software, as root; see `cargo xtask lab --help`
     Practice,
 }
@@ -130,6 +132,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             Ok(Outcome::Done(format!("{} rows, in README.md beside this file", rows.len())))
         })?;
     }
+    if chosen(Part::Kills) {
+        report.part("kills", kills)?;
+    }
     if chosen(Part::Practice) {
         report.part("practice", || practice(args.install))?;
     }
@@ -188,6 +193,21 @@ fn sweeps() -> Result<Outcome> {
         let _ = write!(text, "; {said}");
     }
     Ok(Outcome::Done(text))
+}
+
+/// Moments at which `kills` ends what runs, of each kind.
+const KILLS: &str = "200";
+
+/// Pushes, prunes and servers killed, connections cut.
+fn kills() -> Result<Outcome> {
+    let mut cargo = sh::cargo(&["test", "--no-fail-fast", "--package=framewalk"]);
+    cargo.args(["--package=framewalk-replicate", "--", "--test-threads=1", "killed", "cut_any"]);
+    cargo.env("FRAMEWALK_KILLS", KILLS);
+    let (succeeded, totals) = suite::tee_totals(&mut cargo, |_| {})?;
+    if !succeeded || totals.passed == 0 {
+        bail!("{} of {} tests", totals.failed, totals.failed + totals.passed);
+    }
+    Ok(Outcome::Done(format!("{} tests passed, at {KILLS} moments each", totals.passed)))
 }
 
 /// `cargo xtask lab practice`, whose last line of standard output is the result.
