@@ -3,7 +3,7 @@
 //!
 //! In come frames to the stations named and to groups, by `recvmmsg` into slots of the pool: the
 //! kernel's copy is the only one. Frames with a VLAN tag are dropped, for the kernel took the tag
-//! off and without it they would be another network's. Out go frames by [`tx`](crate::tx): AF_XDP
+//! off and without it they would be another network's. Out go frames by `tx`: AF_XDP
 //! or sendmmsg. The device needs no address: the kernel's own stack takes no part.
 
 use std::io;

@@ -30,7 +30,7 @@ pub struct Args {
     #[arg(long, value_name = "COMMAND", help_heading = "Hooks")]
     pub post: Option<String>,
     /// Hold this Firebird database still with nbackup's lock while it is read, and check a copy of
-    /// it (repeatable). [localhost:]FILE; the log-on is in `ISC_USER` and `ISC_PASSWORD`
+    /// it (repeatable). FILE or localhost:FILE; the log-on is in `ISC_USER` and `ISC_PASSWORD`
     #[arg(long, value_name = "DB", help_heading = "Hooks")]
     pub firebird: Vec<String>,
     /// Store a copy of this SQLite database that SQLite made, its log included (repeatable)
