@@ -6,7 +6,15 @@ use std::time::Duration;
 #[cfg(target_os = "linux")]
 use nic::wake::Waker;
 
+use skb::PortId;
+use skb::trace::Tracer;
+
 use super::bell::Bell;
+#[cfg(target_os = "linux")]
+use crate::endpoint::Endpoint;
+use crate::engine::Engine;
+#[cfg(target_os = "linux")]
+use crate::engine::Port;
 
 /// Rung by whoever has given the pump something to do.
 #[derive(Debug, Default)]
@@ -20,10 +28,15 @@ pub(super) struct Door {
 }
 
 impl Door {
-    /// Of a pump that waits for frames of an interface, which `waker` interrupts.
-    #[cfg(target_os = "linux")]
-    pub(super) fn with_waker(waker: Waker) -> Self {
-        Self { waker: Some(waker), ..Self::default() }
+    /// Of a pump that runs `engine`: where that has a live interface, its frames wake it too.
+    pub(super) fn of<T: Tracer>(engine: &Engine<T>) -> Self {
+        #[cfg(target_os = "linux")]
+        if let Some(Endpoint::Wire(nic)) =
+            wire(engine).and_then(|at| engine.port(at)).map(Port::endpoint)
+        {
+            return Self { waker: Some(nic.waker()), ..Self::default() };
+        }
+        Self::default()
     }
 
     /// Lets `wait` wait for frames, which a ring ends; not at all if somebody rang.
@@ -65,5 +78,19 @@ impl Door {
     /// Sleeps until somebody rings, at most `timeout`.
     pub(super) fn wait(&self, timeout: Duration) {
         self.bell.wait(Some(timeout), || self.rung.load(Ordering::Acquire));
+    }
+}
+
+/// The port with a live interface, if one has.
+pub(super) fn wire<T: Tracer>(engine: &Engine<T>) -> Option<PortId> {
+    #[cfg(target_os = "linux")]
+    {
+        let is_wire = |port: &Port| matches!(port.endpoint(), Endpoint::Wire(_));
+        engine.ports().iter().position(is_wire).map(|at| PortId(at as u8))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = engine;
+        None
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::bell::Bell;
-use super::pump::Door;
+use super::door::Door;
 
 /// What the pump says of a connection.
 pub(super) const CONNECTED: u8 = 1;
@@ -125,9 +125,7 @@ impl Conn {
             ),
             Failure::Unable(why) => io::Error::new(ErrorKind::AddrNotAvailable, why.clone()),
             Failure::Wire(why) => io::Error::new(ErrorKind::ConnectionAborted, why.clone()),
-            Failure::Stopped => {
-                io::Error::new(ErrorKind::NotConnected, "the path has been stopped")
-            }
+            Failure::Stopped => stopped(),
         })
     }
 
@@ -331,4 +329,9 @@ impl Write for PathStream {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// The error of whoever asks a path that runs no more.
+pub(super) fn stopped() -> io::Error {
+    io::Error::new(ErrorKind::NotConnected, "the path has been stopped")
 }

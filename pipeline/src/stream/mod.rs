@@ -19,14 +19,18 @@
 mod bell;
 mod door;
 mod end;
+mod listener;
+mod live;
 pub mod memory;
 mod pump;
 mod report;
+mod runner;
 #[cfg(test)]
 mod tests;
 #[cfg(target_os = "linux")]
 pub mod wire;
 
 pub use end::PathStream;
-pub use pump::{PathListener, Pump};
+pub use listener::PathListener;
+pub use pump::Pump;
 pub use report::{PathReport, Shares};
