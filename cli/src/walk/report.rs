@@ -1,5 +1,4 @@
-//! What a walk came to, as values; how they are printed is `text`'s and
-//! [`json`]'s business.
+//! What a walk came to, as values; how they are printed is `text`'s and [`json`]'s business.
 
 use pipeline::driver::DriverStats;
 use pipeline::vswitch::fdb::FdbStats;

@@ -71,10 +71,9 @@ pub struct HostConfig {
 }
 
 impl HostConfig {
-    /// A host with one address and everything else as it usually is: MTU 1500, 256 receive
-    /// buffers, at most 256 frames waiting to go out, 65,535 bytes per TCP buffer,
-    /// a minute's patience,
-    /// real checksums.
+    /// A host with one address and everything else as it usually is: MTU 1500, 256 receive buffers,
+    /// at most 256 frames waiting to go out, 65,535 bytes per TCP buffer, a minute's patience, real
+    /// checksums.
     pub fn new(port: PortId, mac: MacAddr, address: IpCidr) -> Self {
         Self {
             port,

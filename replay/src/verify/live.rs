@@ -17,8 +17,8 @@ use crate::run::Watch;
 
 /// The receive ring: more than half a second of the smallest frames at a million a second.
 const RING_BYTES: usize = 64 << 20;
-/// The kernel hands over what came at least so often: seldom
-/// enough for the ring, whose 64 blocks are as many of these at the least, to last over a stall.
+/// The kernel hands over what came at least so often: seldom enough for the ring, whose 64 blocks
+/// are as many of these at the least, to last over a stall.
 const RETIRE: Duration = Duration::from_millis(50);
 /// Time between two looks at the log when nothing comes.
 const LOOK_EVERY: Duration = Duration::from_millis(5);

@@ -89,8 +89,7 @@ const fn is_google(version: u32) -> bool {
 }
 
 /// Google QUIC up to Q043: flags with the version bit, an id of eight bytes, the version, a packet
-/// number
-/// from 1. The version alone is four fixed letters and digits at a fixed place.
+/// number from 1. The version alone is four fixed letters and digits at a fixed place.
 fn gquic(talk: &Talk<'_>) -> Answer {
     let of = |said: Option<(&[u8], usize)>| said.map(|(bytes, _)| version_of(bytes));
     match (of(talk.opener.first()), of(talk.answerer.first())) {

@@ -99,8 +99,7 @@ fn udp_with(roles: Roles, turn: bool, said: &[(Who, &[u8])]) -> App {
 }
 
 /// The application of a conversation in datagrams: on `service_port` and on two others, with the
-/// opener
-/// known and guessed either way. All must agree.
+/// opener known and guessed either way. All must agree.
 #[track_caller]
 pub(crate) fn udp(service_port: u16, said: &[(Who, &[u8])]) -> App {
     let run = |roles: Roles, turn: bool| udp_with(roles, turn, said);

@@ -9,9 +9,8 @@ use crate::talk::{Answer, Said, Talk, Test};
 pub(super) const TCP: &[Test] = &[http, http2, socks5, socks4];
 
 /// Methods registered with IANA ("HTTP Method Registry"), `WebDAV`'s (RFC 4918, RFC 3253, RFC 3648,
-/// RFC 5323)
-/// those of Microsoft's RPC over HTTP (MS-RPCH section 2.1.2.1), and of its VPN (MS-SSTP section
-/// 3.2.4.1).
+/// RFC 5323), those of Microsoft's RPC over HTTP (MS-RPCH section 2.1.2.1), and of its VPN (MS-SSTP
+/// section 3.2.4.1).
 const METHODS: &[&[u8]] = &[
     b"GET",
     b"POST",

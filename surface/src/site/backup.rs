@@ -2,8 +2,7 @@
 //!
 //! A database file keeps its size and date while it is written to, and a backup that goes by these
 //! leaves it out without a word. From the wire that shows: a busy database, and a nightly copy far
-//! too
-//! small for what was written.
+//! too small for what was written.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -86,8 +86,7 @@ const SECOND_LEVEL: &[&str] =
 
 /// What is kept of a name: all of it for an address inside, and of others what its owner
 /// registered, without what stands in front. Without the public list of suffixes this is two
-/// labels,
-/// or three below a country's own second level.
+/// labels, or three below a country's own second level.
 pub(super) fn kept(name: &str, ip: IpAddr) -> &str {
     if place(ip) == Place::Inside {
         return name;

@@ -71,8 +71,7 @@ fn parse(bytes: &[u8]) -> Option<(u16, MacAddr, Ipv4Addr, Ipv4Addr)> {
 }
 
 /// Cards that several routers share: VRRP (RFC 9568 section 7.3), HSRP (RFC 2281 section 5.2) and
-/// its
-/// version 2, GLBP, CARP.
+/// its version 2, GLBP, CARP.
 fn is_shared(mac: MacAddr) -> bool {
     matches!(
         mac.0,

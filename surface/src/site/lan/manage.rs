@@ -189,8 +189,7 @@ enum Pdu {
 }
 
 /// Whether a message of version 1 or 2c (RFC 1157 section 4, RFC 1901 section 3) comes with a
-/// default
-/// community; traps do not count, they open nothing.
+/// default community; traps do not count, they open nothing.
 fn snmp_default(bytes: &[u8]) -> Option<Pdu> {
     let [0x30, length, rest @ ..] = bytes else { return None };
     // a long form has its own length in the low bits
