@@ -1,6 +1,6 @@
 //! Scrub: so many bytes of what lies in the repository, what was read longest ago first.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use crate::drill;
@@ -55,24 +55,13 @@ pub fn scrub(
     let mut scrubbed = Scrubbed::default();
     let damage = &mut scrubbed.damage;
     let relocations = taken(Relocations::newest(repository), damage)?.unwrap_or_default();
-    let mut queue = Vec::new();
-    let mut sizes = HashMap::new();
-    for object in repository.store.list(None)? {
-        let folder = object.name.split('/').next().unwrap_or_default();
-        match folder {
-            "drills" => {
-                taken(drill::get(repository, &object.name), damage)?;
-            }
-            "segments" | "maps" => {
-                scrubbed.all_objects += 1;
-                scrubbed.all_bytes += object.bytes;
-                queue.push((memory.get(&object.name).copied(), object.name.clone()));
-                sizes.insert(object.name, object.bytes);
-            }
-            _ => {}
-        }
-    }
+    let sizes = sizes(repository, damage)?;
+    scrubbed.all_objects = sizes.len() as u64;
+    scrubbed.all_bytes = sizes.values().sum();
     memory.retain(|name, _| sizes.contains_key(name));
+    let queue = sizes.keys().map(|name| (memory.get(name).copied(), name.clone()));
+    // none before some: what was never read comes first
+    let queue: BTreeSet<_> = queue.collect();
     let mut manifests = Vec::new();
     for read in repository.generations()? {
         manifests.extend(taken(read, damage)?);
@@ -81,8 +70,6 @@ pub fn scrub(
         there(&sizes, &part_name(&part.hash), u64::from(part.bytes), damage);
     }
     let mut bad: HashSet<String> = HashSet::new();
-    // none before some: what was never read comes first
-    queue.sort_unstable();
     for (_, name) in &queue {
         let bytes = sizes[name];
         if scrubbed.objects > 0 && scrubbed.read + bytes > budget {
@@ -115,6 +102,23 @@ pub fn scrub(
     }
     scrubbed.took = begin.elapsed();
     Ok(scrubbed)
+}
+
+/// Segments and parts by name, with their bytes. Drills are read at once: they are small and few.
+fn sizes(repository: &Repository, damage: &mut Vec<Damage>) -> Result<HashMap<String, u64>, Error> {
+    let mut sizes = HashMap::new();
+    for object in repository.store.list(None)? {
+        match object.name.split('/').next().unwrap_or_default() {
+            "drills" => {
+                taken(drill::get(repository, &object.name), damage)?;
+            }
+            "segments" | "maps" => {
+                sizes.insert(object.name, object.bytes);
+            }
+            _ => {}
+        }
+    }
+    Ok(sizes)
 }
 
 /// An object that something needs must be there, of its size.

@@ -9,6 +9,7 @@ use crossbeam::channel::bounded;
 use crate::drill;
 use crate::error::{Damage, Error};
 use crate::generation::Manifest;
+use crate::hash::Hash;
 use crate::layers::{Layers, get_part};
 use crate::part::SegmentRef;
 use crate::read::{Marks, Slots, marked};
@@ -36,6 +37,59 @@ pub struct Verified {
     pub took: Duration,
 }
 
+/// What the generations need, as far as it could be found out.
+#[derive(Default)]
+struct Needs {
+    /// Objects by name.
+    names: HashSet<String>,
+    /// Parts that were read, and which of them are bad.
+    parts: HashSet<Hash>,
+    bad_parts: HashSet<Hash>,
+    /// Slots of the generations to be verified.
+    marks: Marks,
+    /// The segments of each.
+    uses: BTreeMap<u32, Vec<SegmentRef>>,
+}
+
+impl Needs {
+    /// Reads the map of a generation; all there is to verify of it is noted if it is `wanted`.
+    fn generation(
+        &mut self,
+        repository: &Repository,
+        relocations: &Relocations,
+        manifest: &Manifest,
+        wanted: bool,
+        verified: &mut Verified,
+    ) -> Result<(), Error> {
+        self.names.insert(generation_name(manifest.number));
+        // each part for itself: one that is bad must not hide another
+        let mut whole = true;
+        for part in manifest.layers.iter().flat_map(|layer| &layer.parts) {
+            self.names.insert(part_name(&part.hash));
+            if !self.parts.insert(part.hash) {
+                whole &= !self.bad_parts.contains(&part.hash);
+            } else if taken(get_part(repository, part), &mut verified.damage)?.is_none() {
+                self.bad_parts.insert(part.hash);
+                whole = false;
+            }
+        }
+        let mut own = Marks::default();
+        let done = own.generation(repository, relocations, manifest);
+        let good = taken(done, &mut verified.damage)?.is_some() && whole;
+        self.names.extend(own.0.keys().map(|segment| segment_name(&segment.hash)));
+        if wanted {
+            verified.generations.insert(manifest.number, good);
+            self.uses.insert(manifest.number, own.0.keys().copied().collect());
+            for (segment, bits) in own.0 {
+                for slot in (0..bits.len() * 64).filter(|slot| marked(&bits, *slot)) {
+                    self.marks.mark(segment, slot as u32);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Reads and checks the given generation, or all. Without a reader: names, sizes, structure and
 /// signatures.
 pub fn verify(
@@ -45,45 +99,13 @@ pub fn verify(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Verified, Error> {
     let begin = Instant::now();
-    let mut verified = Verified::default();
-    let mut needed = HashSet::from(["config".to_owned()]);
+    let (mut verified, mut needs) = (Verified::default(), Needs::default());
     let relocations =
         taken(Relocations::newest(repository), &mut verified.damage)?.unwrap_or_default();
-    if relocations.number > 0 {
-        needed.insert(relocation_name(relocations.number));
-    }
-    let (mut checked, mut bad_parts) = (HashSet::new(), HashSet::new());
-    let mut marks = Marks::default();
-    let mut uses: BTreeMap<u32, Vec<SegmentRef>> = BTreeMap::new();
     for read in repository.generations()? {
         let Some(manifest) = taken(read, &mut verified.damage)? else { continue };
-        needed.insert(generation_name(manifest.number));
-        let parts = manifest.layers.iter().flat_map(|layer| &layer.parts);
-        needed.extend(parts.map(|part| part_name(&part.hash)));
-        // each part for itself: one that is bad must not hide another
-        let mut whole = true;
-        for part in manifest.layers.iter().flat_map(|layer| &layer.parts) {
-            if !checked.insert(part.hash) {
-                whole &= !bad_parts.contains(&part.hash);
-            } else if taken(get_part(repository, part), &mut verified.damage)?.is_none() {
-                bad_parts.insert(part.hash);
-                whole = false;
-            }
-        }
-        let mut own = Marks::default();
-        let done = own.generation(repository, &relocations, &manifest);
-        let good = taken(done, &mut verified.damage)?.is_some() && whole;
-        needed.extend(own.0.keys().map(|segment| segment_name(&segment.hash)));
-        if only.is_some_and(|only| only != manifest.number) {
-            continue;
-        }
-        verified.generations.insert(manifest.number, good);
-        uses.insert(manifest.number, own.0.keys().copied().collect());
-        for (segment, bits) in own.0 {
-            for slot in (0..bits.len() * 64).filter(|slot| marked(&bits, *slot)) {
-                marks.mark(segment, slot as u32);
-            }
-        }
+        let wanted = only.is_none_or(|only| only == manifest.number);
+        needs.generation(repository, &relocations, &manifest, wanted, &mut verified)?;
     }
     if let Some(only) = only
         && !verified.generations.contains_key(&only)
@@ -91,8 +113,8 @@ pub fn verify(
     {
         return Err(Error::Request(format!("there is no generation {only}")));
     }
-    let bad = segments(repository, reader, &marks, &mut verified, progress)?;
-    for (number, segments) in &uses {
+    let bad = segments(repository, reader, &needs.marks, &mut verified, progress)?;
+    for (number, segments) in &needs.uses {
         if segments.iter().any(|segment| bad.contains(segment))
             && let Some(good) = verified.generations.get_mut(number)
         {
@@ -102,20 +124,35 @@ pub fn verify(
     if let Some(reader) = reader {
         maps(repository, reader, &mut verified)?;
     }
+    let mut needed = needs.names;
+    needed.insert("config".to_owned());
+    if relocations.number > 0 {
+        needed.insert(relocation_name(relocations.number));
+    }
     for object in repository.store.list(Some("drills"))? {
         taken(drill::get(repository, &object.name), &mut verified.damage)?;
         needed.insert(object.name);
     }
+    strays(repository, &needed, &mut verified)?;
+    verified.took = begin.elapsed();
+    Ok(verified)
+}
+
+/// Objects that nothing needs.
+fn strays(
+    repository: &Repository,
+    needed: &HashSet<String>,
+    verified: &mut Verified,
+) -> Result<(), Error> {
+    let known = ["segments/", "maps/", "generations/", "relocations/", "drills/"];
     for object in repository.store.list(None)? {
         if needed.contains(&object.name) {
             continue;
         }
-        let known = ["segments/", "maps/", "generations/", "relocations/", "drills/"];
         let ours = known.iter().any(|folder| object.name.starts_with(folder));
         if ours { verified.unneeded.push(object.name) } else { verified.foreign.push(object.name) }
     }
-    verified.took = begin.elapsed();
-    Ok(verified)
+    Ok(())
 }
 
 /// Damage is noted, other errors end it.

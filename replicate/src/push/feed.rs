@@ -9,12 +9,13 @@ use std::sync::Arc;
 use crossbeam::channel::Sender;
 
 use super::lister::{by_id, cuts};
+use super::pipeline::{Message, ToSink, ToWorkers};
 use super::sink::Start;
 use super::state::{Known, Left, Line, Old};
 use super::trust::{self, Before, Trust};
 use super::words::Words;
 use super::work::{BATCH, Batch, Job, What, read_full};
-use super::{Message, Options, ToSink, ToWorkers, Unread};
+use super::{Options, Unread};
 use crate::catalog::{self, Cut, FileKind, Judged};
 use crate::database;
 use crate::error::{At, Error};
