@@ -10,6 +10,7 @@ mod print;
 mod process;
 #[cfg(target_os = "linux")]
 mod replay;
+mod stop;
 mod surface;
 
 use crate::cli::Globals;

@@ -7,7 +7,7 @@ pub mod time;
 
 pub use numbers::{bits_per_second, bytes, counted, duration, grouped, percent};
 pub use paint::{ColorChoice, Paint, Role};
-pub use progress::Progress;
+pub use progress::{Progress, Status};
 
 /// What an interface's own drops are. The kernel counts there too what it gave to us and had no use
 /// for itself: frames with two tags, or with one and a protocol that the host does not speak.

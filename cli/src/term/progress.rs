@@ -1,4 +1,5 @@
-//! A progress bar for what takes longer than a second, on a terminal only.
+//! For whoever waits: a progress bar for what takes longer than a second, on a terminal only; and
+//! one line that says what is done now.
 
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::bytes;
+use crate::walk::talk;
 
 /// Nothing is drawn before this much time has passed.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -100,6 +102,58 @@ fn left(seconds: f64) -> String {
     }
     let seconds = seconds.ceil() as u64;
     if seconds < 120 { format!("{seconds} s") } else { format!("{} min", seconds.div_ceil(60)) }
+}
+
+/// What is done now: on a terminal one line, with the seconds it has taken so far, which is gone
+/// when this is dropped; elsewhere a line for each change.
+#[derive(Debug)]
+pub struct Status {
+    line: Option<ProgressBar>,
+    enabled: bool,
+}
+
+impl Status {
+    /// `quiet` switches it off.
+    pub fn new(quiet: bool) -> Self {
+        let line = (!quiet && io::stderr().is_terminal()).then(|| {
+            let target = ProgressDrawTarget::stderr_with_hz(10);
+            let line = ProgressBar::with_draw_target(None, target);
+            if let Ok(style) = ProgressStyle::with_template("{msg}, {elapsed}") {
+                line.set_style(style);
+            }
+            line.enable_steady_tick(PATIENCE);
+            line
+        });
+        Self { line, enabled: !quiet }
+    }
+
+    /// Says it.
+    pub fn now(&self, what: &str) {
+        match &self.line {
+            Some(line) => {
+                line.reset_elapsed();
+                line.set_message(what.to_owned());
+            }
+            None if self.enabled => talk(what),
+            None => {}
+        }
+    }
+
+    /// Prints with the line out of the way.
+    pub fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
+        match &self.line {
+            Some(line) => line.suspend(print),
+            None => print(),
+        }
+    }
+}
+
+impl Drop for Status {
+    fn drop(&mut self) {
+        if let Some(line) = &self.line {
+            line.finish_and_clear();
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,31 +5,19 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
-use benches::{Row, Spread};
 
+use super::board::{Board, Sample};
 use super::tools::{Step, Took, Tool};
 use super::{Args, Part, data};
 
 /// The file is an eighth of the image, but not more: larger ones are cut in pages.
 const FILE_MAX: u64 = 512 << 20;
 
-/// A row being measured, run by run.
-#[derive(Default)]
-struct Figures {
-    case: String,
-    peer: Option<String>,
-    seconds: Vec<f64>,
-    cpu: Vec<f64>,
-    rss_kib: u64,
-    sent: Vec<f64>,
-    limited_by: Vec<String>,
-    floor: Option<f64>,
-}
-
-/// Rows of the image and of the file, as far as they are wanted.
-pub(super) fn rows(args: &Args, quiet: bool) -> anyhow::Result<Vec<Row>> {
+/// Measures the image and the file, as far as they are wanted.
+pub(super) fn measure(args: &Args, board: &mut Board<'_>) -> anyhow::Result<()> {
     let place = args.dir.clone().unwrap_or_else(std::env::temp_dir);
     let folder = tempfile::Builder::new().prefix("framewalk-bench-").tempdir_in(&place)?;
+    board.now("making the image")?;
     let image = folder.path().join("disk.img");
     match &args.image {
         Some(given) => {
@@ -39,21 +27,18 @@ pub(super) fn rows(args: &Args, quiet: bool) -> anyhow::Result<Vec<Row>> {
     }
     let file = folder.path().join("files.tar");
     data::image(&file, (image.metadata()?.len() / 8).min(FILE_MAX))?;
-    let mut rows = Vec::new();
     for nth in 0..args.timing.runs {
-        if !quiet {
-            crate::walk::talk(&format!("run {} of {}", nth + 1, args.timing.runs));
-        }
+        board.run(nth, args.timing.runs);
         if args.wants(Part::Image) {
             let mut tools = Tool::all(folder.path(), args.peers);
-            round(&image, &mut tools, nth, &mut rows)?;
+            round(&image, &mut tools, nth, board)?;
         }
         if args.wants(Part::File) {
             let mut tools = Tool::all(folder.path(), args.peers);
-            one_file(&file, &mut tools, &mut rows)?;
+            one_file(&file, &mut tools, board)?;
         }
     }
-    Ok(rows.iter().map(Figures::row).collect())
+    Ok(())
 }
 
 /// Every tool through every step, one tool after the other in each: a slow moment of the machine
@@ -62,40 +47,44 @@ fn round(
     image: &Path,
     tools: &mut [Tool],
     round: u64,
-    rows: &mut Vec<Figures>,
+    board: &mut Board<'_>,
 ) -> anyhow::Result<()> {
     let pages = image.metadata()?.len() >> 14;
     for tool in &*tools {
         tool.init()?;
     }
     data::warm(image)?;
+    let name = "floor: read and BLAKE3 over all cores";
+    board.now(name)?;
     let floor = hashed(image)?;
-    note(rows, "floor: read and BLAKE3 over all cores", None, floor);
-    steps("full", Step::Push, image, tools, rows, None)?;
-    steps("nothing changed", Step::Push, image, tools, rows, Some(floor))?;
+    note(board, name, floor)?;
+    steps("full", Step::Push, image, tools, board, None)?;
+    steps("nothing changed", Step::Push, image, tools, board, Some(floor))?;
     for (name, parts, seed) in [("0.01 % changed", 10_000, 1), ("1 % changed", 100, 2)] {
         data::change(image, (pages / parts).max(1), round * 10 + seed)?;
         data::warm(image)?;
-        steps(name, Step::Push, image, tools, rows, Some(floor))?;
+        steps(name, Step::Push, image, tools, board, Some(floor))?;
     }
-    steps("verify", Step::Verify, image, tools, rows, None)?;
+    steps("verify", Step::Verify, image, tools, board, None)?;
+    let name = "floor: the image's bytes written and synced";
+    board.now(name)?;
     let floor = data::written(&image.with_extension("floor"), data::allocated(image)?)?;
-    note(rows, "floor: the image's bytes written and synced", None, floor);
-    steps("restore", Step::Restore, image, tools, rows, Some(floor))?;
+    note(board, name, floor)?;
+    steps("restore", Step::Restore, image, tools, board, Some(floor))?;
     tools.iter().try_for_each(|tool| tool.clear(true))
 }
 
 /// A file that is no image: cut by content, so that what moves is found again.
-fn one_file(file: &Path, tools: &mut [Tool], rows: &mut Vec<Figures>) -> anyhow::Result<()> {
+fn one_file(file: &Path, tools: &mut [Tool], board: &mut Board<'_>) -> anyhow::Result<()> {
     for tool in &*tools {
         tool.init()?;
     }
     let name = format!("{} MiB file", file.metadata()?.len() >> 20);
     data::warm(file)?;
-    steps(&format!("{name}, full"), Step::Push, file, tools, rows, None)?;
+    steps(&format!("{name}, full"), Step::Push, file, tools, board, None)?;
     data::shift(file)?;
     data::warm(file)?;
-    steps(&format!("{name}, 137 bytes put in"), Step::Push, file, tools, rows, None)?;
+    steps(&format!("{name}, 137 bytes put in"), Step::Push, file, tools, board, None)?;
     tools.iter().try_for_each(|tool| tool.clear(true))
 }
 
@@ -104,69 +93,42 @@ fn steps(
     step: Step,
     image: &Path,
     tools: &mut [Tool],
-    rows: &mut Vec<Figures>,
+    board: &mut Board<'_>,
     floor: Option<f64>,
 ) -> anyhow::Result<()> {
     for tool in tools {
-        let Some(took) = tool.step(step, image)? else { continue };
         let case = format!("{name}{}", tool.suffix);
-        add(rows, &case, tool.peer.as_ref(), took, floor);
+        let who = tool.peer.clone().unwrap_or_else(|| "framewalk".to_owned());
+        board.now(&format!("{case} [{who}]"))?;
+        let Some(took) = tool.step(step, image)? else { continue };
         if step == Step::Restore {
             let restored = tool.restored(image);
-            let who = tool.peer.as_deref().unwrap_or("framewalk");
             ensure!(data::same(image, &restored)?, "{who} restored other bytes");
             tool.clear(false)?;
         }
+        board.add(sample(case, tool, took, floor))?;
     }
     Ok(())
 }
 
-fn find<'a>(rows: &'a mut Vec<Figures>, case: &str, peer: Option<&String>) -> &'a mut Figures {
-    let at = rows.iter().position(|row| row.case == case && row.peer.as_ref() == peer);
-    let at = at.unwrap_or_else(|| {
-        rows.push(Figures { case: case.to_owned(), peer: peer.cloned(), ..Figures::default() });
-        rows.len() - 1
-    });
-    &mut rows[at]
+/// A floor's row.
+fn note(board: &mut Board<'_>, case: &str, seconds: f64) -> anyhow::Result<()> {
+    let case = case.to_owned();
+    board.add(Sample { case, metric: "s", figure: seconds, ..Sample::default() })
 }
 
-fn note(rows: &mut Vec<Figures>, case: &str, peer: Option<&String>, seconds: f64) {
-    find(rows, case, peer).seconds.push(seconds);
-}
-
-fn add(rows: &mut Vec<Figures>, case: &str, peer: Option<&String>, took: Took, floor: Option<f64>) {
-    let row = find(rows, case, peer);
-    row.seconds.push(took.ran.seconds);
-    row.cpu.push(took.ran.cpu);
-    row.rss_kib = row.rss_kib.max(took.ran.rss_kib);
-    row.sent.extend(took.sent.map(|sent| sent as f64));
-    row.limited_by.extend(took.limited_by);
-    row.floor = floor;
-}
-
-impl Figures {
-    fn row(&self) -> Row {
-        let mut extra = Vec::new();
-        if !self.cpu.is_empty() {
-            extra.push(("cpu_seconds", format!("{:.2}", Spread::new(self.cpu.clone()).median())));
-            extra.push(("rss_max_mib", format!("{:.1}", self.rss_kib as f64 / 1024.0)));
-        }
-        if !self.sent.is_empty() {
-            let sent = Spread::new(self.sent.clone()).median();
-            extra.push(("sent_bytes", format!("{sent:.0}")));
-        }
-        if !self.limited_by.is_empty() {
-            extra.push(("limited_by", self.limited_by.join(" ")));
-        }
-        Row {
-            bench: "backup",
-            case: self.case.clone(),
-            metric: "s",
-            figures: Spread::new(self.seconds.clone()),
-            floor: self.floor,
-            peer: self.peer.clone(),
-            extra,
-        }
+fn sample(case: String, tool: &Tool, took: Took, floor: Option<f64>) -> Sample {
+    Sample {
+        case,
+        peer: tool.peer.clone(),
+        metric: "s",
+        figure: took.ran.seconds,
+        floor,
+        cpu: Some(took.ran.cpu),
+        rss_kib: took.ran.rss_kib,
+        sent: took.sent,
+        limited_by: took.limited_by,
+        ..Sample::default()
     }
 }
 

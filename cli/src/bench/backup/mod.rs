@@ -1,5 +1,6 @@
 //! `framewalk bench backup`: what a backup costs, and its road.
 
+mod board;
 mod data;
 mod image;
 mod live;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 use super::Timing;
 use super::print::Out;
+use board::Board;
 
 /// A part of the bench.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -43,6 +45,10 @@ pub struct Args {
     /// Beside rsync, restic and borg, as far as they are installed
     #[arg(long)]
     pub peers: bool,
+    /// Seconds from one push to the next beside the live writer, who is measured for as long
+    #[arg(long, value_name = "SECONDS", default_value_t = 300,
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub every: u64,
     /// How long to measure
     #[command(flatten)]
     pub timing: Timing,
@@ -54,18 +60,26 @@ impl Args {
     }
 }
 
-/// Runs the parts that were asked for, all if none was.
+/// Runs the parts that were asked for, all if none was. A row is printed when its last run is done;
+/// when Ctrl-C or an error comes, what was measured until then is printed.
 pub(super) fn run(args: &Args, quiet: bool, out: &mut Out) -> anyhow::Result<()> {
-    let mut rows = Vec::new();
+    let mut board = Board::new(quiet, out)?;
+    let measured = parts(args, &mut board);
+    board.rest()?;
+    // who is stopped in the middle fails as well, and that is not the reason
+    board.stop().check().and(measured)
+}
+
+fn parts(args: &Args, board: &mut Board<'_>) -> anyhow::Result<()> {
     if args.wants(Part::Image) || args.wants(Part::File) {
-        rows.extend(image::rows(args, quiet)?);
+        image::measure(args, board)?;
     }
     if args.wants(Part::Stream) {
-        rows.extend(stream::rows(args.timing)?);
+        stream::measure(args.timing, board)?;
     }
     // a database server's tools are asked for, not expected
     if args.only.contains(&Part::Live) {
-        rows.extend(live::rows(args)?);
+        live::measure(args, board)?;
     }
-    rows.iter().try_for_each(|row| out.row(row))
+    Ok(())
 }

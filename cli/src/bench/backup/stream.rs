@@ -10,13 +10,13 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use benches::{Row, Spread};
 use pipeline::guest::{Pattern, StreamDigest};
 use pipeline::stream::memory::{self, MemoryConfig};
 use pipeline::stream::{PathReport, Pump};
 use skb::PortId;
 
 use super::Timing;
+use super::board::{Board, Sample};
 use crate::walk::plan::random_key;
 
 /// The piece of pattern: not a whole number of anything, so that a displaced piece shows.
@@ -30,12 +30,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const TCP_PORT: u16 = 9;
 
 /// One run.
-struct Sample {
+struct Run {
     bytes: u64,
     seconds: f64,
 }
 
-impl Sample {
+impl Run {
     fn gbits(&self) -> f64 {
         self.bytes as f64 * 8.0 / self.seconds / 1e9
     }
@@ -59,12 +59,12 @@ fn expected(piece: &[u8], mut bytes: u64) -> u64 {
 }
 
 /// Writes for `seconds` from a thread of its own, reads and digests in this one.
-fn measure<W: Write + Send>(
+fn carry<W: Write + Send>(
     mut writer: W,
     mut reader: impl Read,
     finish: impl FnOnce(W) + Send,
     seconds: f64,
-) -> anyhow::Result<Sample> {
+) -> anyhow::Result<Run> {
     let piece = piece();
     let start = Instant::now();
     let (sent, received, digest) = std::thread::scope(|scope| {
@@ -94,26 +94,26 @@ fn measure<W: Write + Send>(
     let seconds = start.elapsed().as_secs_f64();
     anyhow::ensure!(received == sent, "{sent} bytes were sent and {received} arrived");
     anyhow::ensure!(digest == expected(&piece, sent), "what arrived is not what was sent");
-    Ok(Sample { bytes: received, seconds })
+    Ok(Run { bytes: received, seconds })
 }
 
 /// One run through the path.
-fn path(config: &MemoryConfig, seconds: f64) -> anyhow::Result<(Sample, PathReport)> {
+fn path(config: &MemoryConfig, seconds: f64) -> anyhow::Result<(Run, PathReport)> {
     let engine = memory::engine(config, random_key())?;
     let pump = Pump::start(engine, PIPE).context("cannot start the path")?;
     let listener = pump.listen(PortId(1), TCP_PORT, 1)?;
     let remote = SocketAddr::new(memory::address(PortId(1)), TCP_PORT);
     let near = pump.connect(PortId(0), remote, PATIENCE)?;
     let far = listener.accept(Some(PATIENCE))?.context("the connection was not accepted")?;
-    let sample = measure(near, far, |near| near.shutdown(Shutdown::Write), seconds)?;
+    let run = carry(near, far, |near| near.shutdown(Shutdown::Write), seconds)?;
     let report = pump.stop(PATIENCE)?;
     report.ledger.check()?;
     anyhow::ensure!(report.ledger.held == 0, "{} frames are held still", report.ledger.held);
-    Ok((sample, report))
+    Ok((run, report))
 }
 
 /// One run through the kernel's loopback device.
-fn loopback(seconds: f64) -> anyhow::Result<Sample> {
+fn loopback(seconds: f64) -> anyhow::Result<Run> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).context("cannot listen on loopback")?;
     let near = TcpStream::connect(listener.local_addr()?)?;
     let (far, _) = listener.accept()?;
@@ -122,11 +122,11 @@ fn loopback(seconds: f64) -> anyhow::Result<Sample> {
         end.set_write_timeout(Some(PATIENCE))?;
     }
     let finish = |near: TcpStream| drop(near.shutdown(Shutdown::Write));
-    measure(near, far, finish, seconds)
+    carry(near, far, finish, seconds)
 }
 
-/// The rows: the path with and without segmentation offload, and the kernel.
-pub(super) fn rows(timing: Timing) -> anyhow::Result<Vec<Row>> {
+/// The path with and without segmentation offload, and the kernel.
+pub(super) fn measure(timing: Timing, board: &mut Board<'_>) -> anyhow::Result<()> {
     let seconds = timing.seconds.clamp(0.01, 60.0);
     let cases = [
         ("stream in memory, MTU 1500 with segmentation offload, tls:off", MemoryConfig::default()),
@@ -135,43 +135,36 @@ pub(super) fn rows(timing: Timing) -> anyhow::Result<Vec<Row>> {
             MemoryConfig { tso: false, rx_buffers: 256, tx_frames: 256, ..MemoryConfig::default() },
         ),
     ];
-    let mut figures = [const { Vec::new() }; 3];
-    let mut reports = [const { None }; 2];
-    for _ in 0..timing.runs {
-        for (at, (_, config)) in cases.iter().enumerate() {
-            let (sample, report) = path(config, seconds)?;
-            figures[at].push(sample.gbits());
-            reports[at] = Some((sample, report));
-        }
-        figures[2].push(loopback(seconds)?.gbits());
-    }
-    let [offload, plain, kernel] = figures;
-    let row = |case: &str, figures, peer, extra| Row {
-        bench: "backup",
+    let row = |case: &str, peer: Option<&str>, run: &Run, extra| Sample {
         case: case.to_owned(),
+        peer: peer.map(str::to_owned),
         metric: "gbit/s",
-        figures: Spread::new(figures),
-        floor: None,
-        peer,
+        figure: run.gbits(),
         extra,
+        ..Sample::default()
     };
-    let mut rows = Vec::new();
-    for (((case, _), figures), report) in cases.iter().zip([offload, plain]).zip(&reports) {
-        let extra = report.as_ref().map(|(sample, report)| extra(sample, report));
-        rows.push(row(case, figures, None, extra.unwrap_or_default()));
+    for nth in 0..timing.runs {
+        board.run(nth, timing.runs);
+        for (case, config) in &cases {
+            board.now(case)?;
+            let (run, report) = path(config, seconds)?;
+            board.add(row(case, None, &run, extra(&run, &report)))?;
+        }
+        let (case, _) = cases[0];
+        board.now("a stream by kernel TCP over loopback")?;
+        let what = ("what", "loopback device, MTU 65536, the same two threads".to_owned());
+        board.add(row(case, Some("kernel TCP"), &loopback(seconds)?, vec![what]))?;
     }
-    let what = ("what", "loopback device, MTU 65536, the same two threads".to_owned());
-    rows.push(row(cases[0].0, kernel, Some("kernel TCP".to_owned()), vec![what]));
-    Ok(rows)
+    Ok(())
 }
 
 /// The last run's ledger, latencies and shares.
-fn extra(sample: &Sample, report: &PathReport) -> Vec<(&'static str, String)> {
+fn extra(run: &Run, report: &PathReport) -> Vec<(&'static str, String)> {
     let l = &report.ledger;
     let (limited_by, share) = report.shares.limiting();
     let mut extra = vec![
-        ("bytes", sample.bytes.to_string()),
-        ("seconds", format!("{:.3}", sample.seconds)),
+        ("bytes", run.bytes.to_string()),
+        ("seconds", format!("{:.3}", run.seconds)),
         ("digest_equals_sent", "true".to_owned()),
         ("in", l.frames_in.to_string()),
         ("originated", l.originated.to_string()),

@@ -14,9 +14,9 @@ use benches::Row;
 use super::Timing;
 use super::net::lab::{Lab, in_lab};
 use super::net::peers::{self, Peer};
-use super::net::tool::Stop;
 use super::print::Out;
 use super::process::me;
+use super::stop::Stop;
 
 /// Of the memory that is free: how much a file of frames may take, so that it stays in the page
 /// cache and the disk has no part in the figures.

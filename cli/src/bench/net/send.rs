@@ -7,9 +7,9 @@ use anyhow::{Context as _, bail};
 use nic::tx::{self, Method, SendError, Transmit};
 use skb::arch::{TickRate, ticks};
 
+use super::super::stop::Stop;
 use super::frames::{self, Made};
 use super::lab::{Lab, on_core};
-use super::tool::Stop;
 
 /// Frames handed over at once when a rate is asked for.
 const BURST: usize = 16;

@@ -6,8 +6,6 @@ use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -163,41 +161,4 @@ fn children_cpu() -> anyhow::Result<Duration> {
 /// A command as words.
 pub(in crate::bench) fn words(parts: &[&dyn AsRef<OsStr>]) -> Vec<OsString> {
     parts.iter().map(|part| part.as_ref().to_owned()).collect()
-}
-
-/// Ctrl-C ends a bench between two steps, so that it takes away what it made.
-#[derive(Debug, Clone, Default)]
-pub(in crate::bench) struct Stop(Arc<AtomicBool>);
-
-impl Stop {
-    pub(in crate::bench) fn new() -> anyhow::Result<Self> {
-        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-        let stop = Self::default();
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            signal_hook::flag::register(signal, Arc::clone(&stop.0))
-                .context("cannot watch for Ctrl-C")?;
-        }
-        Ok(stop)
-    }
-
-    /// An error once it came.
-    pub(in crate::bench) fn check(&self) -> anyhow::Result<()> {
-        if self.0.load(Ordering::Relaxed) {
-            bail!("stopped; the rows before this are whole");
-        }
-        Ok(())
-    }
-
-    /// Sleeps, and fails when it comes.
-    pub(in crate::bench) fn sleep(&self, time: Duration) -> anyhow::Result<()> {
-        let start = Instant::now();
-        loop {
-            self.check()?;
-            let left = time.saturating_sub(start.elapsed());
-            if left.is_zero() {
-                return Ok(());
-            }
-            std::thread::sleep(left.min(Duration::from_millis(50)));
-        }
-    }
 }

@@ -13,9 +13,9 @@ use benches::Row;
 use super::Timing;
 use super::net::lab::{Lab, in_lab};
 use super::net::peers::{self, Peer};
-use super::net::tool::Stop;
 use super::print::Out;
 use super::process::me;
+use super::stop::Stop;
 
 /// What every case needs.
 struct Bench<'a> {
