@@ -10,6 +10,7 @@ use crate::egress::Picks;
 use crate::endpoint::Endpoint;
 use crate::hist::StageHistograms;
 use driver::{Driver, gro};
+use guest::SmolHost;
 use skb::arch::ticks;
 use skb::classify::classify_burst;
 use skb::trace::Tracer;
@@ -234,11 +235,25 @@ impl<T: Tracer> Engine<T> {
 
     /// Lets the stacks of live guests run at `now_ns`. Whether anything may have changed.
     pub fn poll_hosts(&mut self, now_ns: i64) -> bool {
+        self.each_host(|host, pool| host.poll(now_ns, pool))
+    }
+
+    /// The first half of it: [`SmolHost::take_in`].
+    pub fn take_in_hosts(&mut self, now_ns: i64) -> bool {
+        self.each_host(|host, pool| host.take_in(now_ns, pool))
+    }
+
+    /// The second half: [`SmolHost::send_out`].
+    pub fn send_out_hosts(&mut self, now_ns: i64) -> bool {
+        self.each_host(|host, pool| host.send_out(now_ns, pool))
+    }
+
+    fn each_host(&mut self, mut poll: impl FnMut(&mut SmolHost, &mut Pool) -> bool) -> bool {
         let Core { ports, pool, .. } = &mut self.core;
         let mut changed = false;
         for port in ports {
             if let Endpoint::Host(host) = &mut port.endpoint {
-                changed |= host.poll(now_ns, pool);
+                changed |= poll(host, pool);
             }
         }
         changed

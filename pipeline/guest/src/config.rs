@@ -16,11 +16,7 @@ pub(crate) const MTU_MIN: usize = 1280;
 /// Largest IP MTU: the IPv4 total length is 16 bits.
 pub(crate) const MTU_MAX: usize = 65535;
 
-/// The largest TCP buffer whose window needs no scaling (RFC 7323, 2.2), bytes.
-///
-/// smoltcp 0.14 rounds a scaled window down and takes no byte beyond it: so it takes back up to one
-/// unit of what it has granted, and what was sent into that is lost until the sender's timer fires,
-/// a second later. That happens whenever a receiver that does not keep up closes its window.
+/// The largest TCP buffer whose window needs no scaling (RFC 7323 section 2.2), bytes.
 pub const TCP_BUFFER_UNSCALED: usize = 65_535;
 
 /// Configuration of a [`SmolHost`](crate::SmolHost).
@@ -40,8 +36,8 @@ pub struct HostConfig {
     pub rx_buffers: usize,
     /// Frames written by the stack that may wait for the path; each holds a slot of the pool.
     pub tx_frames: usize,
-    /// Size of the receive and of the send buffer of each TCP connection, bytes. More than
-    /// [`TCP_BUFFER_UNSCALED`] only where the receiver keeps up.
+    /// Size of the receive and of the send buffer of each TCP connection, bytes: as much as may be
+    /// on its way unacknowledged.
     pub tcp_buffer: usize,
     /// A peer that owes an answer and is silent this long is given up: the connection ends as
     /// [`Reset`](crate::Outcome::Reset). An idle one is asked three times as often whether it is
@@ -55,10 +51,10 @@ pub struct HostConfig {
     /// nothing is lost, in memory between credit ports; a super-frame there counts for Reno as one
     /// acknowledgement, and its window grows by one segment for forty-four.
     pub congestion_control: bool,
-    /// Leave TCP checksums to a device that is not there. Frames then carry only the pseudo-header
-    /// sum and say so ([`IpSummed::Partial`](skb::IpSummed)), and what arrives is not verified:
-    /// right when both ends are in memory, wrong for anything that leaves it. IPv4 header and ICMP
-    /// checksums are always real.
+    /// Leave TCP checksums to a device. Frames then carry only the pseudo-header sum and say so
+    /// ([`IpSummed::Partial`](skb::IpSummed)), which is right where no device is needed, in memory,
+    /// or where one does it. What arrives is verified unless it says the same, or that a device has
+    /// done so. IPv4 header and ICMP checksums are always real.
     pub checksum_offload: bool,
     /// Longest TCP frame handed to the path in one piece (TCP segmentation offload), bytes with
     /// Ethernet header; `None` for none. Needs `checksum_offload` and pool slots that long; the

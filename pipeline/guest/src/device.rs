@@ -1,8 +1,9 @@
 //! The guest's network adapter as its stack sees it: receive from the guest's own memory, transmit
 //! straight into slots of the path's pool.
 
+use crate::config::{HostConfig, TCP_BUFFER_UNSCALED};
 use crate::memory::RxMemory;
-use crate::segment::leave_checksum;
+use crate::segment::{hold_back_window, leave_checksum};
 use skb::{Pool, Slot};
 use smoltcp::phy::{Device, DeviceCapabilities, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant;
@@ -26,6 +27,8 @@ pub(crate) struct TxQueue {
     pub(crate) frames: VecDeque<TxFrame>,
     limit: usize,
     offload: bool,
+    /// Whether TCP windows are scaled.
+    scaled: bool,
     /// Where a frame is written that cannot be sent, because the stack writes it regardless.
     scratch: Box<[u8]>,
     /// Such frames.
@@ -33,12 +36,13 @@ pub(crate) struct TxQueue {
 }
 
 impl TxQueue {
-    pub(crate) fn new(limit: usize, frame_max: usize, offload: bool) -> Self {
+    pub(crate) fn new(config: &HostConfig) -> Self {
         Self {
-            frames: VecDeque::with_capacity(limit),
-            limit,
-            offload,
-            scratch: vec![0; frame_max].into_boxed_slice(),
+            frames: VecDeque::with_capacity(config.tx_frames),
+            limit: config.tx_frames,
+            offload: config.checksum_offload,
+            scaled: config.tcp_buffer > TCP_BUFFER_UNSCALED,
+            scratch: vec![0; config.sends()].into_boxed_slice(),
             lost: 0,
         }
     }
@@ -153,6 +157,9 @@ impl TxToken for Transmit<'_> {
         if let Some(mut slot) = fits.then(|| pool.alloc_slot()).flatten() {
             if let Some(bytes) = pool.slot_mut(&mut slot).and_then(|bytes| bytes.get_mut(..len)) {
                 let result = f(bytes);
+                if tx.scaled {
+                    hold_back_window(bytes, !tx.offload);
+                }
                 let is_partial = tx.offload && leave_checksum(bytes);
                 tx.frames.push_back(TxFrame { slot, len, gso_size, is_partial });
                 return result;

@@ -9,7 +9,7 @@ use crate::memory::RxMemory;
 use crate::ping::Pinger;
 use crate::session::{Session, StreamReport};
 use skb::{Pool, PortId};
-use smoltcp::iface::{Config, Interface, SocketSet};
+use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketSet};
 use smoltcp::phy::{Checksum, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress};
@@ -28,6 +28,8 @@ pub struct HostStats {
     pub rx_full: u64,
     /// Frames refused because they are longer than a receive buffer.
     pub rx_too_long: u64,
+    /// Frames refused because their TCP checksum does not hold, where the stack does not look.
+    pub rx_damaged: u64,
     /// Frames handed to the path.
     pub tx_frames: u64,
     /// Their bytes.
@@ -96,7 +98,7 @@ impl SmolHost {
         config.check(pool)?;
         let capabilities = capabilities(&config);
         let rx = RxMemory::new(config.rx_buffers, config.receives(), config.reserve());
-        let tx = TxQueue::new(config.tx_frames, config.sends(), config.checksum_offload);
+        let tx = TxQueue::new(&config);
         let hardware = HardwareAddress::Ethernet(EthernetAddress(config.mac.0));
         let mut interface_config = Config::new(hardware);
         interface_config.random_seed = config.seed;
@@ -149,15 +151,45 @@ impl SmolHost {
     /// backwards; if it does, it stands still. The work is bounded by the receive memory and the
     /// transmit queue. No allocation, but for reassembly of IPv4 fragments.
     pub fn poll(&mut self, now_ns: i64, pool: &mut Pool) -> bool {
-        self.now_ns = self.now_ns.max(now_ns);
-        let mut changed = self.rx.used() > 0;
-        changed |= self.run_stack(pool);
+        let changed = self.take_in(now_ns, pool);
+        self.send_out(now_ns, pool) || changed
+    }
+
+    /// The first half of [`poll`](Self::poll): takes what lies in receive memory, moves streams on.
+    /// A caller that reads what came before the second half lets the acknowledgements grant the
+    /// whole window again, not what is left beside the bytes that it is about to take.
+    pub fn take_in(&mut self, now_ns: i64, pool: &mut Pool) -> bool {
+        let now = self.clock(now_ns);
+        let any = self.rx.used() > 0;
+        let mut adapter =
+            Adapter { rx: &mut self.rx, tx: &mut self.tx, pool, capabilities: &self.capabilities };
+        self.interface.poll_maintenance(now);
+        let mut more = true;
+        while more {
+            let one = self.interface.poll_ingress_single(now, &mut adapter, &mut self.sockets);
+            more = one != PollIngressSingleResult::None;
+        }
+        self.run_sessions() || any
+    }
+
+    /// The second half: writes frames.
+    pub fn send_out(&mut self, now_ns: i64, pool: &mut Pool) -> bool {
+        let now = self.clock(now_ns);
         self.run_ping();
-        if self.run_sessions() {
+        let mut changed = false;
+        let mut adapter =
+            Adapter { rx: &mut self.rx, tx: &mut self.tx, pool, capabilities: &self.capabilities };
+        while self.interface.poll_egress(now, &mut adapter, &mut self.sockets)
+            == PollResult::SocketStateChanged
+        {
             changed = true;
-            self.run_stack(pool);
         }
         changed
+    }
+
+    fn clock(&mut self, now_ns: i64) -> Instant {
+        self.now_ns = self.now_ns.max(now_ns);
+        instant(self.now_ns)
     }
 
     /// When [`poll`](Self::poll) must be called next although no frame arrives: a time on the
@@ -193,13 +225,6 @@ impl SmolHost {
             .addresses
             .iter()
             .any(|cidr| IpAddr::from(cidr.address()).is_ipv4() == to.is_ipv4())
-    }
-
-    fn run_stack(&mut self, pool: &mut Pool) -> bool {
-        let mut adapter =
-            Adapter { rx: &mut self.rx, tx: &mut self.tx, pool, capabilities: &self.capabilities };
-        let result = self.interface.poll(instant(self.now_ns), &mut adapter, &mut self.sockets);
-        result == smoltcp::iface::PollResult::SocketStateChanged
     }
 }
 

@@ -60,6 +60,11 @@ impl RxMemory {
         Some(&mut self.bytes[start..start + len])
     }
 
+    /// Gives back the buffer that was filled last.
+    pub(crate) fn unfill(&mut self) {
+        self.used = self.used.saturating_sub(1);
+    }
+
     /// The oldest frame.
     #[inline]
     pub(crate) fn front(&self) -> Option<&[u8]> {

@@ -8,6 +8,7 @@ use smoltcp::wire::{
 };
 
 const FIN: u8 = 0x01;
+const SYN: u8 = 0x02;
 const PSH: u8 = 0x08;
 const CWR: u8 = 0x80;
 
@@ -26,6 +27,17 @@ pub(crate) fn finish_checksum(frame: &mut [u8]) -> bool {
     .is_some_and(|result| result.is_ok())
 }
 
+/// Whether a TCP segment's checksum holds. `true` for what is not TCP, or too damaged to tell: the
+/// stack judges it.
+pub(crate) fn tcp_checksum_holds(frame: &mut [u8]) -> bool {
+    with_transport(frame, |protocol, source, destination, payload| {
+        protocol != IpProtocol::Tcp
+            || TcpPacket::new_checked(&*payload)
+                .is_ok_and(|tcp| tcp.verify_checksum(&source, &destination))
+    })
+    .unwrap_or(true)
+}
+
 /// Writes the pseudo-header sum where the TCP checksum belongs, for a device to finish (Linux
 /// `CHECKSUM_PARTIAL`). `false` if the frame is not TCP.
 pub(crate) fn leave_checksum(frame: &mut [u8]) -> bool {
@@ -40,6 +52,27 @@ pub(crate) fn leave_checksum(frame: &mut [u8]) -> bool {
         TcpPacket::new_checked(payload).map(|mut tcp| tcp.set_checksum(sum)).is_ok()
     })
     .unwrap_or(false)
+}
+
+/// Grants one unit less of a TCP window than the stack did, so that the stack takes what it grants.
+///
+/// smoltcp 0.14 rounds a scaled window (RFC 7323 section 2.2) down, and takes no byte beyond what
+/// it granted last: so it may take back a part of a unit, and a byte that was sent into it is lost
+/// until the sender's timer fires. What is granted one unit short stays within what it takes. A
+/// SYN's window is not scaled and stays; a checksum goes with it if there is one (RFC 1624).
+pub(crate) fn hold_back_window(frame: &mut [u8], has_checksum: bool) {
+    let Some(Headers { tcp, .. }) = Headers::find(frame) else { return };
+    let header = &mut frame[tcp..];
+    let window = u16::from_be_bytes([header[14], header[15]]);
+    if header[13] & SYN != 0 || window == 0 {
+        return;
+    }
+    header[14..16].copy_from_slice(&(window - 1).to_be_bytes());
+    if has_checksum {
+        let sum = u16::from_be_bytes([header[16], header[17]]);
+        let sum = !fold(u32::from(!sum) + u32::from(!window) + u32::from(window - 1));
+        header[16..18].copy_from_slice(&sum.to_be_bytes());
+    }
 }
 
 fn with_transport<R>(

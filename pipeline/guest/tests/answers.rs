@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Cable, MB, Mode, config, pool, transfer};
+use common::{Cable, MB, Mode, config, large_pool, pool, transfer};
 use framewalk_guest::{HostError, Outcome, PingReport, Service, SmolHost, Stream};
 use skb::{DropReason, IpSummed, Pool, PoolConfig};
 use smoltcp::wire::{ArpOperation, ArpPacket, EthernetFrame, EthernetProtocol};
@@ -165,11 +165,6 @@ fn offload_leaves_the_pseudo_header_sum_and_a_peer_without_it_still_verifies() {
     });
     transfer(cable, "10.0.0.2:9", MB).1.finish();
     assert!(partial.get() > 600);
-}
-
-fn large_pool() -> Pool {
-    let config = PoolConfig { slots: 64, slot_frame_max: 66_000, ..PoolConfig::default() };
-    Pool::new(config).unwrap()
 }
 
 #[test]

@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::{Cable, MB, Mode, config, pool, transfer};
-use framewalk_guest::{Outcome, Service, Stream};
+use common::{Cable, MB, Mode, config, large_pool, pool, transfer};
+use framewalk_guest::{HostConfig, Outcome, Service, Stream};
 use skb::{CopyReason, DropReason};
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -183,4 +183,46 @@ fn a_port_nobody_serves_is_refused_and_a_silent_peer_given_up() {
         })
     );
     cable.finish();
+}
+
+/// What was sent into a window that its receiver takes back is lost until a timer fires: here time
+/// stands still, so that it would stay away.
+#[test]
+fn a_scaled_window_is_never_taken_back() {
+    for (buffer, offload) in [(100_001, true), (262_140, true), (262_140, false)] {
+        let config = |number| HostConfig {
+            tcp_buffer: buffer,
+            rx_buffers: 1,
+            rx_frame_max: Some(65_549),
+            ack_delay: None,
+            checksum_offload: offload,
+            tso: offload.then_some(65_549),
+            congestion_control: false,
+            ..config(number)
+        };
+        let mut cable = Cable::new(config(1), config(2), large_pool(), Mode::Credit);
+        cable.hosts[1].serve(873, Service::Accept, 1).unwrap();
+        let client = cable.hosts[0].open("10.0.0.2:873".parse().unwrap()).unwrap();
+        assert!(cable.run(1000, |c| c.hosts[0].tcp(client).unwrap().may_send()));
+        while cable.turn() {}
+        let server = cable.hosts[1].accept(873).unwrap();
+        let bytes: Vec<u8> = (0..8_000_003_u32).map(|at| (at % 251) as u8).collect();
+        let (mut sent, mut got, mut room) = (0_usize, Vec::new(), vec![0; 77_777]);
+        while got.len() < bytes.len() {
+            // an odd segment, then as much as the window lets out, until it is closed
+            for len in [1001_usize, 0].into_iter().chain(std::iter::repeat(usize::MAX)) {
+                let piece = &bytes[sent..bytes.len().min(sent.saturating_add(len))];
+                sent += cable.hosts[0].tcp(client).unwrap().send(piece);
+                if !cable.turn() && len > 1001 {
+                    break;
+                }
+            }
+            let read = cable.hosts[1].tcp(server).unwrap().recv(&mut room);
+            assert!(read > 0, "{buffer}: {sent} bytes sent, nothing after {}", got.len());
+            got.extend_from_slice(&room[..read]);
+            room.truncate(70_001.max(room.len() - 13));
+        }
+        assert!(got == bytes);
+        cable.finish();
+    }
 }

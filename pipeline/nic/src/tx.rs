@@ -290,14 +290,27 @@ pub fn open(link: &Link, method: Option<Method>) -> Result<Box<dyn Transmit>, Tx
     choose(link, method).map(|chosen| chosen.transmit)
 }
 
+/// A packet socket that leaves checksums and segments to the device, or to the kernel in front of
+/// one that cannot.
+pub(crate) fn open_offload(link: &Link) -> Result<PacketSender, TxError> {
+    check_ethernet(link)?;
+    let opened = PacketSender::open_offload(link.index, Bounds::of_mtu(link.mtu));
+    opened.map_err(|refusal| TxError::of(Method::Sendmmsg, link, refusal))
+}
+
+fn check_ethernet(link: &Link) -> Result<(), TxError> {
+    match link.hardware {
+        libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK => Ok(()),
+        hardware => Err(TxError::NotEthernet { interface: link.name.clone(), hardware }),
+    }
+}
+
 /// Like [`open`], and tells which were tried before and why they were passed over.
 ///
 /// Tried in turn are AF_XDP and sendmmsg; TX_RING, slower than both, only when asked for.
 pub fn choose(link: &Link, method: Option<Method>) -> Result<Chosen, TxError> {
-    let Link { index, hardware, .. } = *link;
-    if !matches!(hardware, libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK) {
-        return Err(TxError::NotEthernet { interface: link.name.clone(), hardware });
-    }
+    check_ethernet(link)?;
+    let index = link.index;
     let bounds = Bounds::of_mtu(link.mtu);
     let open_as = |method| -> Result<Box<dyn Transmit>, TxError> {
         let opened: Result<Box<dyn Transmit>, Refusal> = match method {

@@ -3,8 +3,11 @@
 //!
 //! In come frames to the stations named and to groups, by `recvmmsg` into slots of the pool: the
 //! kernel's copy is the only one. Frames with a VLAN tag are dropped, for the kernel took the tag
-//! off and without it they would be another network's. Out go frames by `tx`: AF_XDP
-//! or sendmmsg. The device needs no address: the kernel's own stack takes no part.
+//! off and without it they would be another network's. Out go frames by `sendmmsg`, with what a
+//! guest has left to its device: checksums, and the cutting of TCP super-frames into segments,
+//! which the device does, or the kernel in front of it (segmentation offload); or, if asked for,
+//! by one of the ways of [`tx`] that take whole frames only. The device needs no address: the
+//! kernel's own stack takes no part.
 
 use std::io;
 use std::time::Duration;
@@ -17,8 +20,10 @@ use skb::{
 use crate::bpf::Instruction;
 use crate::link::{self, Link, LinkError};
 use crate::sys::recv::{BURST, PacketReceiver};
+use crate::sys::send::PacketSender;
 use crate::sys::sock::Refusal;
-use crate::tx::{self, Method, SendError, Transmit, TxError};
+use crate::sys::vnet::VnetHeader;
+use crate::tx::{self, Method, SendError, Sent, Transmit, TxError};
 use crate::wake::{Came, Waker};
 
 /// The socket's buffer for frames nobody has read yet, bytes.
@@ -90,12 +95,30 @@ pub struct WireStats {
     pub tx_refused: u64,
 }
 
+/// How frames go out.
+#[derive(Debug)]
+enum Way {
+    /// With what is left to do with them.
+    Offload(PacketSender),
+    /// Whole frames only.
+    Plain(Box<dyn Transmit>),
+}
+
+impl Way {
+    fn send(&mut self, frames: &[&[u8]], heads: &[VnetHeader]) -> Sent {
+        match self {
+            Self::Offload(sender) => sender.send_with(frames, heads),
+            Self::Plain(transmit) => transmit.send(frames),
+        }
+    }
+}
+
 /// See the module text.
 #[derive(Debug)]
 pub struct WireNic {
     link: Link,
     receiver: PacketReceiver,
-    transmit: Box<dyn Transmit>,
+    way: Way,
     /// Taken from the pool, empty.
     slots: Vec<Slot>,
     waker: Waker,
@@ -134,7 +157,7 @@ fn filter(macs: &[MacAddr]) -> Vec<Instruction> {
 
 impl WireNic {
     /// Opens it for guests with the addresses `macs`. `method` is how frames go out, `None` for
-    /// the fastest that works.
+    /// segmentation offload.
     ///
     /// # Errors
     /// The interface is not there, not Ethernet, switched off, or may not be used.
@@ -147,7 +170,10 @@ impl WireNic {
         if !link.up {
             return Err(WireError::Down(interface.to_owned()));
         }
-        let transmit = tx::open(&link, method)?;
+        let way = match method {
+            None => Way::Offload(tx::open_offload(&link)?),
+            Some(method) => Way::Plain(tx::open(&link, Some(method))?),
+        };
         let receiver = PacketReceiver::open(link.index, &filter(macs), BUFFER)
             .map_err(|refusal| WireError::rx(interface, refusal))?;
         let waker =
@@ -155,7 +181,7 @@ impl WireNic {
         Ok(Self {
             link,
             receiver,
-            transmit,
+            way,
             slots: Vec::with_capacity(BURST),
             waker,
             number: 0,
@@ -172,7 +198,15 @@ impl WireNic {
 
     /// How frames go out.
     pub fn method(&self) -> Method {
-        self.transmit.method()
+        match &self.way {
+            Way::Offload(sender) => sender.method(),
+            Way::Plain(transmit) => transmit.method(),
+        }
+    }
+
+    /// Whether guests may leave TCP checksums and the cutting of super-frames to it.
+    pub fn offload(&self) -> bool {
+        matches!(self.way, Way::Offload(_))
     }
 
     /// What crossed it.
@@ -232,10 +266,10 @@ impl WireNic {
     }
 
     /// Sends the frames in order; what is not taken is dropped and counted.
-    fn send(&mut self, frames: &[&[u8]], ledger: &mut Ledger) {
+    fn send(&mut self, frames: &[&[u8]], heads: &[VnetHeader], ledger: &mut Ledger) {
         let mut at = 0;
         while at < frames.len() {
-            let sent = self.transmit.send(&frames[at..]);
+            let sent = self.way.send(&frames[at..], &heads[at..]);
             let taken = sent.taken.min(frames.len() - at);
             ledger.delivered += taken as u64;
             self.stats.tx_frames += taken as u64;
@@ -265,24 +299,47 @@ impl WireNic {
         ledger: &mut Ledger,
     ) {
         let mut frames: [&[u8]; BURST] = [&[]; BURST];
-        let mut count = 0;
+        let mut heads = [VnetHeader::default(); BURST];
+        let (mut count, offload) = (0, self.offload());
         for skb in skbs {
-            let skb = &*skb;
-            // a device takes whole frames: super-frames and sums left to it are for memory only
-            if !skb.is_linear() || skb.gso_size > 0 || skb.ip_summed == IpSummed::Partial {
+            let frame = frame_of(pool, &skb);
+            let head = left_to_do(&skb, frame);
+            // super-frames in pieces, and sums left to nobody, are for memory only
+            let head = head.filter(|head| offload || *head == VnetHeader::default());
+            let Some(head) = head.filter(|_| skb.is_linear()) else {
                 ledger.drop_at(Stage::Guest, DropReason::TooLong, 1);
                 self.stats.tx_refused += 1;
                 continue;
-            }
+            };
             if count == BURST {
-                self.send(&frames[..count], ledger);
+                self.send(&frames[..count], &heads[..count], ledger);
                 count = 0;
             }
-            frames[count] = frame_of(pool, skb);
+            (frames[count], heads[count]) = (frame, head);
             count += 1;
         }
-        self.send(&frames[..count], ledger);
+        self.send(&frames[..count], &heads[..count], ledger);
     }
+}
+
+/// What a guest has left to its device; `None` where no device can do it.
+fn left_to_do(skb: &Skb, frame: &[u8]) -> Option<VnetHeader> {
+    if skb.gso_size == 0 && skb.ip_summed != IpSummed::Partial {
+        return Some(VnetHeader::default());
+    }
+    const TCP: u8 = 6;
+    let transport = usize::from(skb.transport);
+    let v6 = match frame.get(12..14)? {
+        [0x08, 0x00] => false,
+        [0x86, 0xdd] => true,
+        _ => return None,
+    };
+    if transport == 0 || skb.ip_proto != TCP || skb.ip_summed != IpSummed::Partial {
+        return None;
+    }
+    let headers = transport + usize::from(*frame.get(transport + 12)? >> 4) * 4;
+    let headers = u16::try_from(headers).ok()?;
+    Some(VnetHeader::of_tcp(v6, skb.transport, headers, skb.gso_size))
 }
 
 /// Lives as long as the pool's borrow, whatever the skb's.
@@ -312,17 +369,24 @@ impl Nic for WireNic {
             self.slots.push(slot);
         }
         let want = want.min(self.slots.len());
-        let Ok(count) = self.receiver.receive(pool, &mut self.slots[..want]) else {
-            return RxStatus::Idle;
+        let count = match self.receiver.receive(pool, &mut self.slots[..want]) {
+            Ok(count) => count,
+            // a super-frame of a kind that cannot be told (packet(7)): the kernel has dropped it
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                ledger.frames_in += 1;
+                ledger.drop_at(Stage::Nic, DropReason::TooLong, 1);
+                return RxStatus::Active;
+            }
+            Err(_) => return RxStatus::Idle,
         };
         for (at, slot) in self.slots.drain(..count).enumerate() {
             let beside = self.receiver.beside(at);
             ledger.frames_in += 1;
             self.stats.rx_frames += 1;
             self.stats.rx_bytes += beside.len as u64;
-            let room = pool.slot_frame_max();
-            if beside.tagged || beside.len > room {
-                let long = beside.len > room;
+            let segment_size = beside.head.segment_size();
+            let long = beside.len > pool.slot_frame_max() || segment_size.is_none();
+            if beside.tagged || long {
                 let reason = if long { DropReason::TooLong } else { DropReason::VlanIngress };
                 ledger.drop_at(Stage::Nic, reason, 1);
                 pool.free_slot(slot);
@@ -332,8 +396,11 @@ impl Nic for WireNic {
             self.number += 1;
             desc.id = self.number;
             desc.linktype = LinkType::ETHERNET;
-            if beside.partial {
+            desc.gso_size = segment_size.unwrap_or(0);
+            if beside.head.is_partial() {
                 desc.ip_summed = IpSummed::Partial;
+            } else if beside.head.is_valid() {
+                desc.ip_summed = IpSummed::Unnecessary;
             }
             if let Err(desc) = ring.push(desc) {
                 ledger.drop_at(Stage::Nic, DropReason::RingFull, 1);

@@ -109,6 +109,8 @@ reasons! {
         KernelRingFull = "kernel-ring-full",
         /// The frame is longer than a slot of the pool.
         TooLong = "too-long",
+        /// The TCP checksum does not hold: the bytes were damaged on their way.
+        BadChecksum = "bad-checksum",
         /// The guest's own memory for received frames is full.
         GuestFull = "guest-full",
         /// The run ended while the frame waited in a port's queue.

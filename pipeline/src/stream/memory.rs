@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use driver::Driver;
-use guest::{HostConfig, HostError, IpCidr, SmolHost, TCP_BUFFER_UNSCALED};
+use guest::{HostConfig, HostError, IpCidr, SmolHost};
 use skb::trace::NoTrace;
 use skb::{MacAddr, Pool, PoolConfig, PoolError, PortId};
 use vswitch::fdb::HashKey;
@@ -41,7 +41,7 @@ impl Default for MemoryConfig {
             mtu: 1500,
             tso: true,
             offload: true,
-            tcp_buffer: TCP_BUFFER_UNSCALED,
+            tcp_buffer: TCP_BUFFER,
             rx_buffers: 8,
             tx_frames: 8,
         }
@@ -66,6 +66,9 @@ pub enum MemoryError {
     Ports(#[from] TooManyPorts),
 }
 
+/// Four super-frames of 44 segments of 1,460 bytes, and one unit of the scaled window that grants
+/// them, which the guest holds back.
+const TCP_BUFFER: usize = 4 * 44 * 1460 + 4;
 /// Longest frame of segmentation offload: the longest IPv4 packet and an Ethernet header.
 const SUPER_FRAME: usize = 65_535 + 14;
 /// Frames of one burst: with 64 KiB each, few of them fill a cache.

@@ -94,14 +94,20 @@ impl<T: Tracer> Runner<T> {
             self.look_at_wire();
             let begun = ticks();
             let mut moved = self.obey();
+            let obeyed = ticks();
+            let now = self.now_ns();
+            moved |= self.engine.take_in_hosts(now);
+            let taken = ticks();
+            // between the halves: what is read now is room that the acknowledgements grant
             moved |= self.accept();
             moved |= self.serve();
             let served = ticks();
-            moved |= self.engine.poll_hosts(self.now_ns());
-            let polled = ticks();
+            moved |= self.engine.send_out_hosts(now);
+            let sent = ticks();
             moved |= self.engine.poll() == RxStatus::Active;
-            self.shares.hand_over += served.saturating_sub(begun) as f64;
-            self.shares.stack += polled.saturating_sub(served) as f64;
+            let ran = |from: u64, to: u64| to.saturating_sub(from) as f64;
+            self.shares.hand_over += ran(begun, obeyed) + ran(taken, served);
+            self.shares.stack += ran(obeyed, taken) + ran(served, sent);
             for live in &mut self.live {
                 live.ring(!moved);
             }
@@ -260,10 +266,11 @@ impl<T: Tracer> Runner<T> {
         if sleep.is_zero() {
             return;
         }
+        // whom it waits for is what holds now, not when somebody has come
+        let whom = self.waits_for();
         let begun = ticks();
         self.sleep(sleep);
-        let slept = ticks().saturating_sub(begun) as f64;
-        *self.waited_for() += slept;
+        *whom(&mut self.shares) += ticks().saturating_sub(begun) as f64;
     }
 
     fn sleep(&mut self, time: Duration) {
@@ -292,16 +299,15 @@ impl<T: Tracer> Runner<T> {
         }
     }
 
-    fn waited_for(&mut self) -> &mut f64 {
-        let shares = &mut self.shares;
+    fn waits_for(&self) -> fn(&mut Shares) -> &mut f64 {
         if self.live.is_empty() {
-            &mut shares.idle
+            |shares| &mut shares.idle
         } else if self.live.iter().any(|live| live.incoming.is_full()) {
-            &mut shares.sink
+            |shares| &mut shares.sink
         } else if self.live.iter().any(|live| live.unacknowledged > 0) {
-            &mut shares.wire
+            |shares| &mut shares.wire
         } else {
-            &mut shares.source
+            |shares| &mut shares.source
         }
     }
 

@@ -1,7 +1,7 @@
 //! The host at the path's two edges.
 
 use super::SmolHost;
-use crate::segment::{Headers, finish_checksum};
+use crate::segment::{Headers, finish_checksum, tcp_checksum_holds};
 use skb::{
     CopyReason, DropReason, IpSummed, Ledger, LinkType, Nic, Pool, Ring, RxStatus, Sink, Skb, Stage,
 };
@@ -50,8 +50,19 @@ impl SmolHost {
         }
         let Some(buffer) = self.rx.fill(len) else { return Err(DropReason::GuestFull) };
         Pieces::new(pool, skb).copy_to(buffer);
-        if skb.ip_summed == IpSummed::Partial && !self.config.checksum_offload {
-            finish_checksum(buffer);
+        match (skb.ip_summed, self.config.checksum_offload) {
+            (IpSummed::Partial, false) => {
+                finish_checksum(buffer);
+            }
+            // the stack does not look then; what a device has merged, it has checked
+            (IpSummed::None | IpSummed::Complete, true)
+                if skb.gso_size == 0 && !tcp_checksum_holds(buffer) =>
+            {
+                self.rx.unfill();
+                self.stats.rx_damaged += 1;
+                return Err(DropReason::BadChecksum);
+            }
+            _ => {}
         }
         self.stats.rx_frames += 1;
         self.stats.rx_bytes += len as u64;

@@ -20,6 +20,12 @@ pub(crate) fn pool(slots: usize) -> Pool {
     Pool::new(PoolConfig { slots, ..PoolConfig::default() }).unwrap()
 }
 
+/// With slots for super-frames.
+pub(crate) fn large_pool() -> Pool {
+    let config = PoolConfig { slots: 64, slot_frame_max: 66_000, ..PoolConfig::default() };
+    Pool::new(config).unwrap()
+}
+
 /// Called for every frame on the cable: its sender, its bytes.
 type Tap = Box<dyn FnMut(usize, &Skb, &[u8])>;
 

@@ -9,4 +9,5 @@ pub(crate) mod recv;
 pub(crate) mod send;
 pub(crate) mod sock;
 pub(crate) mod tx_ring;
+pub(crate) mod vnet;
 pub(crate) mod xsk;

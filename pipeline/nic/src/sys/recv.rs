@@ -11,6 +11,7 @@ use skb::{Pool, Slot};
 
 use super::packet::attach;
 use super::sock::{self, Promiscuous, Refusal, says};
+use super::vnet::{VNET_BYTES, VnetHeader};
 use crate::bpf::Instruction;
 
 /// Frames in one system call.
@@ -25,8 +26,8 @@ const _: () = assert!(size_of::<libc::tpacket_auxdata>() == 20);
 pub(crate) struct Beside {
     /// Bytes of the frame, which may be more than there was room for.
     pub(crate) len: usize,
-    /// The checksum is left to a device (`TP_STATUS_CSUMNOTREADY`).
-    pub(crate) partial: bool,
+    /// What the kernel says of its checksum and, of a super-frame, its segments.
+    pub(crate) head: VnetHeader,
     /// There was a VLAN tag, which the kernel took out.
     pub(crate) tagged: bool,
 }
@@ -36,14 +37,17 @@ pub(crate) struct PacketReceiver {
     fd: OwnedFd,
     /// Held for what its `Drop` does.
     _promiscuous: Promiscuous,
-    /// `messages[i]` has one piece, `pieces[i]`, and `controls[i]`, for good: boxes do not move.
+    /// `messages[i]` has two pieces, `pieces[i]`, and `controls[i]`, for good: boxes do not move.
     messages: Box<[mmsghdr; BURST]>,
-    pieces: Box<[iovec; BURST]>,
+    /// The first is `heads[i]`, for good as well.
+    pieces: Box<[[iovec; 2]; BURST]>,
+    heads: Box<[VnetHeader; BURST]>,
     controls: Box<[[u64; CONTROL]; BURST]>,
 }
 
-// SAFETY: the pointers in `messages` lead to the other boxes, which move along with the value;
-// those in `pieces` are only followed within `receive`, which sets them first.
+// SAFETY: the pointers in `messages` lead to the other boxes, which move along with the value, as
+// do the first ones in `pieces`; the second ones are only followed within `receive`, which sets
+// them first.
 unsafe impl Send for PacketReceiver {}
 
 impl PacketReceiver {
@@ -60,6 +64,7 @@ impl PacketReceiver {
         let on = |name, what| sock::set_int(&fd, libc::SOL_PACKET, name, 1).map_err(says(what));
         on(libc::PACKET_IGNORE_OUTGOING, "leave out sent frames")?;
         on(libc::PACKET_AUXDATA, "ask for what lies beside a frame")?;
+        on(libc::PACKET_VNET_HDR, "ask for what a device has left to do")?;
         attach(&fd, filter)?;
         // without cap_net_admin what the system allows
         let (level, force) = (libc::SOL_SOCKET, libc::SO_RCVBUFFORCE);
@@ -78,33 +83,38 @@ impl PacketReceiver {
         };
         sock::bind(&fd, &address).map_err(says("bind to the interface"))?;
         let none = iovec { iov_base: ptr::null_mut(), iov_len: 0 };
-        let mut pieces = Box::new([none; BURST]);
+        let mut pieces = Box::new([[none; 2]; BURST]);
+        let mut heads = Box::new([VnetHeader::default(); BURST]);
+        for (two, head) in pieces.iter_mut().zip(heads.iter_mut()) {
+            two[0] = head.piece();
+        }
         let mut controls = Box::new([[0; CONTROL]; BURST]);
         // SAFETY: null pointers and zero lengths are a message header.
         let mut messages: Box<[mmsghdr; BURST]> = Box::new(unsafe { mem::zeroed() });
         let ends = pieces.iter_mut().zip(controls.iter_mut());
         for (message, (piece, control)) in messages.iter_mut().zip(ends) {
-            message.msg_hdr.msg_iov = piece;
-            message.msg_hdr.msg_iovlen = 1;
+            message.msg_hdr.msg_iov = piece.as_mut_ptr();
+            message.msg_hdr.msg_iovlen = 2;
             message.msg_hdr.msg_control = control.as_mut_ptr().cast();
         }
-        Ok(Self { fd, _promiscuous: promiscuous, messages, pieces, controls })
+        Ok(Self { fd, _promiscuous: promiscuous, messages, pieces, heads, controls })
     }
 
     /// One system call that does not wait: frames into the first of `slots`, in order. How many.
     pub(crate) fn receive(&mut self, pool: &mut Pool, slots: &mut [Slot]) -> io::Result<usize> {
         let mut count = 0;
-        for (slot, piece) in slots.iter_mut().zip(self.pieces.iter_mut()) {
+        for (slot, [_, piece]) in slots.iter_mut().zip(self.pieces.iter_mut()) {
             let Some(room) = pool.slot_mut(slot) else { break };
             *piece = iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
             self.messages[count].msg_hdr.msg_controllen = size_of::<[u64; CONTROL]>() as _;
             self.messages[count].msg_hdr.msg_flags = 0;
             count += 1;
         }
-        // SAFETY: the first `count` headers have one piece each, the room of a slot that the
-        // caller lends us exclusively, with the pool, over the call; the pool reaches its memory
-        // by ranges, so that no reference covers those bytes meanwhile. Controls are as long as
-        // said. By `syscall` because the flags' type differs between C libraries.
+        // SAFETY: the first `count` headers have two pieces each: one of `heads`, all of whose
+        // bytes are values, and the room of a slot that the caller lends us exclusively, with the
+        // pool, over the call; the pool reaches its memory by ranges, so that no reference covers
+        // those bytes meanwhile. Controls are as long as said. By `syscall` because the flags'
+        // type differs between C libraries.
         let received = unsafe {
             libc::syscall(
                 libc::SYS_recvmmsg,
@@ -121,7 +131,9 @@ impl PacketReceiver {
     /// What came beside the frame at that place of the last burst.
     pub(crate) fn beside(&self, at: usize) -> Beside {
         let Some(message) = self.messages.get(at) else { return Beside::default() };
-        let mut beside = Beside { len: message.msg_len as usize, ..Beside::default() };
+        // the header is among the bytes of the message
+        let len = (message.msg_len as usize).saturating_sub(VNET_BYTES);
+        let mut beside = Beside { len, head: self.heads[at], ..Beside::default() };
         // SAFETY: the kernel wrote the header's control length, and so much of `controls[at]`,
         // which the header leads to; the macros stay within it.
         let first = unsafe { libc::CMSG_FIRSTHDR(&raw const message.msg_hdr) };
@@ -138,7 +150,6 @@ impl PacketReceiver {
         // SAFETY: as long as checked; integers, of which any bytes are a value.
         let aux: libc::tpacket_auxdata =
             unsafe { ptr::read_unaligned(libc::CMSG_DATA(first).cast()) };
-        beside.partial = aux.tp_status & libc::TP_STATUS_CSUMNOTREADY != 0;
         beside.tagged = aux.tp_status & libc::TP_STATUS_VLAN_VALID != 0;
         beside
     }

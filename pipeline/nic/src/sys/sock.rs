@@ -81,7 +81,11 @@ pub(super) fn get<T: Plain>(fd: &OwnedFd, level: c_int, name: c_int) -> io::Resu
 }
 
 /// A packet socket (`packet(7)`) that sends to the device and receives nothing: its protocol is 0.
-pub(super) fn packet_sender(index: u32) -> Result<OwnedFd, Refusal> {
+///
+/// With `offload` each message begins with a [`VnetHeader`](super::vnet::VnetHeader), and the
+/// kernel does what the device cannot. It does so in front of the queueing discipline, which is
+/// bypassed otherwise: past it super-frames that must be cut are dropped.
+pub(super) fn packet_sender(index: u32, offload: bool) -> Result<OwnedFd, Refusal> {
     let fd = socket(libc::AF_PACKET, libc::SOCK_RAW, 0).map_err(says("open a packet socket"))?;
     let address = sockaddr_ll {
         sll_family: libc::AF_PACKET as u16,
@@ -93,9 +97,14 @@ pub(super) fn packet_sender(index: u32) -> Result<OwnedFd, Refusal> {
         sll_addr: [0; 8],
     };
     bind(&fd, &address).map_err(says("bind to the interface"))?;
-    // straight to the driver: no queueing discipline that reorders or drops
-    set_int(&fd, libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, 1)
-        .map_err(says("bypass the queueing discipline"))?;
+    if offload {
+        set_int(&fd, libc::SOL_PACKET, libc::PACKET_VNET_HDR, 1)
+            .map_err(says("leave checksums and segments to the device"))?;
+    } else {
+        // straight to the driver: no queueing discipline that reorders or drops
+        set_int(&fd, libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, 1)
+            .map_err(says("bypass the queueing discipline"))?;
+    }
     // more in flight than the default 208 KiB; without cap_net_admin what the system allows
     let bytes = 4 << 20;
     if set_int(&fd, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, bytes).is_err() {

@@ -48,7 +48,7 @@ pub(crate) struct TxRing {
 impl TxRing {
     /// A sender on the device with that index.
     pub(crate) fn open(index: u32, bounds: Bounds) -> Result<Self, Refusal> {
-        let fd = sock::packet_sender(index)?;
+        let fd = sock::packet_sender(index, false)?;
         let version = libc::tpacket_versions::TPACKET_V2 as libc::c_int;
         sock::set_int(&fd, libc::SOL_PACKET, libc::PACKET_VERSION, version)
             .map_err(says("choose TPACKET_V2"))?;

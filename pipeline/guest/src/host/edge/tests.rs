@@ -138,3 +138,38 @@ fn segments_beyond_receive_memory_are_counted_one_by_one() {
     assert_eq!((ledger.split, ledger.delivered), (249, 65), "one buffer and the reserve of 64");
     assert_eq!(host.stats().rx_full, 185);
 }
+
+#[test]
+fn where_the_stack_does_not_look_a_damaged_segment_is_dropped_and_counted() {
+    for v6 in [false, true] {
+        let mut pool = pool();
+        let mac = MacAddr([2, 0, 0, 0, 0, 2]);
+        let mut config = HostConfig::new(PortId(1), mac, "10.0.0.2/24".parse().unwrap());
+        config.checksum_offload = true;
+        let mut host = SmolHost::new(config, &pool).unwrap();
+        let mut ledger = Ledger { frames_in: 5, ..Ledger::default() };
+        let (mut frame, headers) = super_frame(v6);
+        frame.truncate(headers + 1000);
+        assert!(
+            crate::segment::Headers::find(&frame).unwrap().make_segment(&mut frame, 0, 0, true)
+        );
+        let mut damaged = frame.clone();
+        damaged[headers + 500] ^= 4;
+        let states = [IpSummed::None, IpSummed::Unnecessary, IpSummed::Partial, IpSummed::None];
+        for (bytes, state) in [&frame, &damaged, &damaged, &damaged].into_iter().zip(states) {
+            let mut skb = skb(&mut pool, bytes, 0);
+            skb.ip_summed = state;
+            host.deliver(&mut pool, skb, &mut ledger);
+        }
+        // not a TCP segment: the stack judges it
+        let mut other = skb(&mut pool, &[0; 60], 0);
+        other.ip_summed = IpSummed::None;
+        host.deliver(&mut pool, other, &mut ledger);
+        let expected = [&frame[..], &damaged, &damaged, &[0; 60]];
+        assert_eq!(drain(&mut host), expected);
+        assert_eq!((ledger.delivered, ledger.dropped_for(DropReason::BadChecksum)), (4, 1));
+        assert_eq!(host.stats().rx_damaged, 1);
+        ledger.held = pool.held();
+        ledger.check().unwrap();
+    }
+}
