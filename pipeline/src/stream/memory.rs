@@ -66,9 +66,9 @@ pub enum MemoryError {
     Ports(#[from] TooManyPorts),
 }
 
-/// Four super-frames of 44 segments of 1,460 bytes, and one unit of the scaled window that grants
-/// them, which the guest holds back.
-const TCP_BUFFER: usize = 4 * 44 * 1460 + 4;
+/// One super-frame of 44 segments of 1,460 bytes: as much as is on its way at a time, over and over
+/// the same memory, which stays in the cache.
+const TCP_BUFFER: usize = 44 * 1460;
 /// Longest frame of segmentation offload: the longest IPv4 packet and an Ethernet header.
 const SUPER_FRAME: usize = 65_535 + 14;
 /// Frames of one burst: with 64 KiB each, few of them fill a cache.
