@@ -2,11 +2,18 @@
 //! the real software, pushed, restored and compared byte for byte; hooks with live databases.
 //!
 //! Needs root, and for rows that say so Samba with a FUSE client, Firebird, SQLite. A row whose
-//! software is missing is skipped by name. `FRAMEWALK_TRAP_PEERS=1` runs rsync and restic beside.
+//! software is missing is skipped by name. With `FRAMEWALK_TRAP_PEERS` set, rsync, restic
+//! and borg are run beside ours.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test file as a whole")]
 
+#[path = "trap/databases.rs"]
+mod databases;
+#[path = "trap/engines.rs"]
+mod engines;
+#[path = "trap/peers.rs"]
+mod peers;
 #[path = "trap/place.rs"]
 mod place;
 #[path = "trap/rows.rs"]
@@ -18,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use place::Place;
 use rows::{Row, print};
-use software::{Firebird, Python, have};
+use software::{Firebird, FirebirdServer, Python, have};
 
 /// A change made while nothing holds the file; or by something that still does.
 #[test]
@@ -43,6 +50,79 @@ fn privileged_trap_matrix() {
     }
 }
 
+/// Sends a push a signal as soon as the database is seen locked.
+fn signalled_while_locked(
+    place: &Place,
+    base: &Firebird,
+    push: &[&str],
+    signal: &str,
+) -> std::process::ExitStatus {
+    let mut child = place.start(push);
+    let begin = Instant::now();
+    while !base.is_locked() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "never locked");
+        assert!(child.try_wait().unwrap().is_none(), "ended before it was seen locked");
+    }
+    let pid = child.id().to_string();
+    let sent = std::process::Command::new("kill").args([signal, &pid]).status().unwrap();
+    assert!(sent.success());
+    child.wait().unwrap()
+}
+
+/// As most practices have it: the engine is a server's, and only it may lock.
+#[test]
+#[ignore = "privileged: a Firebird server of its own, on a port of loopback"]
+fn privileged_trap_firebird_through_its_server() {
+    if !have(&["firebird", "isql-fb", "nbackup", "gfix"]) {
+        println!("skipped: Firebird's server (apt-get install firebird3.0-server)");
+        return;
+    }
+    let place = Place::new("served");
+    let server = FirebirdServer::start(&place.dir);
+    let base = Firebird::served(&place.dir, "practice.fdb", 4000);
+    let at = base.at();
+    let push = ["push", "--repo", "repo", "--firebird", &at];
+    let writer = base.writer(4000);
+    let pushed = || {
+        std::thread::sleep(Duration::from_millis(300));
+        let committed = writer.committed();
+        let (report, code) = place.json(&push);
+        assert_eq!(
+            (code, &report["consistency"]),
+            (0, &"application-consistent".into()),
+            "{report}"
+        );
+        assert!(!base.is_locked(), "left locked");
+        let number = report["generation"].to_string();
+        let out = format!("out-{number}");
+        let (done, code) =
+            place.json(&["restore", "--repo", "repo", &number, "--to", &out, "--fixup"]);
+        assert_eq!(code, 0, "{done}");
+        let restored = place.dir.join(out).join("practice.fdb");
+        assert_eq!(software::gfix(&restored), "", "generation {number}");
+        assert!(base.count(&restored) >= committed, "{committed} rows were committed");
+    };
+    (0..3).for_each(|_| pushed());
+    // killed: the server keeps the lock, and its clients go on; the next push releases it
+    signalled_while_locked(&place, &base, &push, "-KILL");
+    assert!(base.is_locked());
+    let committed = writer.committed();
+    let done = place.run(&push);
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{done:?}");
+    let told = format!("{at}: unlocked; a push that was killed had left it locked");
+    assert!(said.contains(&told), "{said}");
+    pushed();
+    assert!(writer.committed() > committed + 10, "the writer stood still");
+    drop(writer);
+    // without its server: no generation, no lock
+    drop(server);
+    let done = place.run(&push);
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert_eq!(done.status.code(), Some(2), "{said}");
+    assert!(said.contains(&format!("nbackup -L {at} failed")) && !base.is_locked(), "{said}");
+}
+
 #[test]
 #[ignore = "privileged: a Firebird server's files, signals to a push that holds its lock"]
 fn privileged_trap_lock_is_always_released() {
@@ -62,18 +142,7 @@ fn privileged_trap_lock_is_always_released() {
         "echo $FRAMEWALK_OUTCOME > post",
     ];
     // a signal: it unlocks, runs the command of --post, makes no generation
-    let stopped = |signal: &str| {
-        let mut child = place.start(&push);
-        let begin = Instant::now();
-        while !base.is_locked() {
-            assert!(begin.elapsed() < Duration::from_secs(20), "never locked");
-            assert!(child.try_wait().unwrap().is_none(), "ended before it was seen locked");
-        }
-        let pid = child.id().to_string();
-        let sent = std::process::Command::new("kill").args([signal, &pid]).status().unwrap();
-        assert!(sent.success());
-        child.wait().unwrap()
-    };
+    let stopped = |signal| signalled_while_locked(&place, &base, &push, signal);
     assert_eq!(stopped("-TERM").code(), Some(2));
     assert!(!base.is_locked(), "SIGTERM left it locked");
     assert_eq!(std::fs::read_to_string(place.dir.join("post")).unwrap().trim(), "failed");

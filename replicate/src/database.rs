@@ -51,6 +51,7 @@ pub(crate) fn of(look: &Look<'_>) -> Option<&'static str> {
     sqlite(look)
         .or_else(|| firebird(look))
         .or_else(|| innodb(look))
+        .or_else(|| mysql(look))
         .or_else(|| postgres(look))
         .or_else(|| mssql(look))
         .or_else(|| others(look))
@@ -147,9 +148,38 @@ fn first_page(look: &Look<'_>, flags: u32) -> bool {
         || be32(0) == crc(4, 16) ^ crc(24, 26) ^ crc(34, size)
 }
 
-/// storage/bufpage.h, access/xlog_internal.h, catalog/pg_control.h of PostgreSQL 9.3 to 18; what
-/// has no page header (commit status, maps of relations) by the cluster that it lies in.
+/// What MySQL and MariaDB keep beside InnoDB: `mi_static.c` (MyISAM), `ma_static.c`,
+/// `ma_loghandler.c`, `ma_control_file.c` (Aria), `log_event.h` (`BINLOG_MAGIC`); rows of MyISAM and
+/// Aria begin with nothing of their own: they go by their name, or by the folder they lie in.
+fn mysql(look: &Look<'_>) -> Option<&'static str> {
+    const MAGIC: [([u8; 4], &str); 7] = [
+        ([0xfe, 0xfe, 7, 1], "MyISAM"),
+        ([0xfe, 0xfe, 8, 2], "MyISAM"), // packed
+        ([0xfe, 0xfe, 9, 3], "Aria"),
+        ([0xfe, 0xfe, 10, 1], "Aria"), // packed
+        ([0xfe, 0xfe, 11, 1], "Aria log"),
+        ([0xfe, 0xfe, 12, 1], "Aria control file"),
+        ([0xfe, b'b', b'i', b'n'], "MySQL binary log"),
+    ];
+    let known = MAGIC.iter().find(|(magic, _)| look.at(0, magic)).map(|(_, what)| *what);
+    known.or_else(|| in_data_folder(look.path).then_some("MySQL (by its place)"))
+}
+
+/// Whether a path lies in a data folder of MySQL or MariaDB, or in a schema's folder in one.
+fn in_data_folder(path: &Path) -> bool {
+    let data = |dir: &Path| dir.join("ibdata1").is_file() && dir.join("mysql").is_dir();
+    path.ancestors().skip(1).take(2).any(data)
+}
+
+/// What has no page header (commit status, maps of relations), and pages that are not written yet,
+/// by the cluster that they lie in.
 fn postgres(look: &Look<'_>) -> Option<&'static str> {
+    let placed = || in_cluster(look.path).then_some("PostgreSQL (by its place)");
+    postgres_bytes(look).or_else(placed)
+}
+
+/// storage/bufpage.h, access/xlog_internal.h, catalog/pg_control.h of PostgreSQL 9.3 to 18.
+fn postgres_bytes(look: &Look<'_>) -> Option<&'static str> {
     let place = |at: usize| look.le16(at).unwrap_or(0);
     // pd_pagesize_version: 8192 | layout version 4; pd_lower, pd_upper, pd_special in order
     let ordered = 24 <= place(12) && place(12) <= place(14) && place(14) <= place(16);
@@ -169,15 +199,12 @@ fn postgres(look: &Look<'_>) -> Option<&'static str> {
     let catalog = look.le32(12).unwrap_or(0);
     let control =
         (900..3000).contains(&look.le32(8)?) && (200_000_000..300_000_000).contains(&catalog);
-    if control && look.path.ends_with("pg_control") {
-        return Some("PostgreSQL control file");
-    }
-    in_cluster(look.path).then_some("PostgreSQL (by its place)")
+    (control && look.path.ends_with("pg_control")).then_some("PostgreSQL control file")
 }
 
 /// Whether a path lies where a PostgreSQL cluster keeps data.
 fn in_cluster(path: &Path) -> bool {
-    const FOLDERS: [&str; 8] = [
+    const FOLDERS: [&str; 11] = [
         "base",
         "global",
         "pg_wal",
@@ -186,6 +213,9 @@ fn in_cluster(path: &Path) -> bool {
         "pg_subtrans",
         "pg_commit_ts",
         "pg_twophase",
+        "pg_logical",
+        "pg_replslot",
+        "pg_stat",
     ];
     let cluster =
         |dir: &Path| dir.join("PG_VERSION").is_file() && dir.join("global/pg_control").is_file();
@@ -202,7 +232,9 @@ fn in_cluster(path: &Path) -> bool {
 }
 
 /// Pages of 8 KiB: `m_headerVersion` 1, `m_type`, `m_pageId` at 32. Page 0 is the file's header
-/// (15), 1 PFS (11), 2 GAM (8), 3 SGAM (9): Microsoft, "Pages and extents architecture guide";
+/// (15), 1 PFS (11), 2 GAM (8), 3 SGAM (9); in a log a
+/// virtual log file comes next: 0xAB, its parity 0x40 or 0x80 (so in real ones of 2000 to 2008):
+/// Microsoft, "Pages and extents architecture guide";
 /// P. Randal, "Inside the storage engine: anatomy of a page".
 fn mssql(look: &Look<'_>) -> Option<&'static str> {
     if !look.at(0, &[1, 15]) {
@@ -212,7 +244,8 @@ fn mssql(look: &Look<'_>) -> Option<&'static str> {
         let page = look.read(usize::from(*number) * 8192, 36);
         page.starts_with(&[1, *kind]) && page.get(32..36) == Some(&[*number, 0, 0, 0])
     });
-    (pages || look.named(&["mdf", "ndf", "ldf"])).then_some("MSSQL")
+    let log = matches!(look.read(8192, 2)[..], [0xab, 0x40 | 0x80]);
+    (pages || log || look.named(&["mdf", "ndf", "ldf"])).then_some("MSSQL")
 }
 
 fn others(look: &Look<'_>) -> Option<&'static str> {
@@ -230,6 +263,8 @@ fn others(look: &Look<'_>) -> Option<&'static str> {
         (&four[..], "4D (by its name)"),
         (&["fdb", "gdb", "ib", "delta"], "Firebird (by its name)"),
         (&["ibd", "dblwr"], "InnoDB (by its name)"),
+        (&["myd", "myi"], "MyISAM (by its name)"),
+        (&["mad", "mai"], "Aria (by its name)"),
         (&["mdf", "ndf", "ldf"], "MSSQL (by its name)"),
         (&["mdb", "accdb"], "Access (by its name)"),
     ];
@@ -314,6 +349,26 @@ mod tests {
     }
 
     #[test]
+    fn mysql_by_bytes_names_and_places() {
+        // as MariaDB 10.11 writes them
+        assert_eq!(is(&[0xfe, 0xfe, 7, 1, 0, 1], "my.MYI"), Some("MyISAM"));
+        assert_eq!(is(&[0xfe, 0xfe, 9, 3, 0x0c, 0], "copy"), Some("Aria"));
+        assert_eq!(is(b"\xfe\xfe\x0b\x01MARIALOG", "aria_log.00000001"), Some("Aria log"));
+        assert_eq!(is(&[0xfe, 0xfe, 12, 1, 10], "aria_log_control"), Some("Aria control file"));
+        assert_eq!(is(b"\xfebin\x69", "bin.000001"), Some("MySQL binary log"));
+        assert_eq!(is(&[0xfe, 0xfe, 7, 2], "x"), None);
+        assert_eq!(is(&[3, 0, 0x6b, 1], "my.MYD"), Some("MyISAM (by its name)"));
+        let dir = tempfile::tempdir().unwrap();
+        let rows = dir.path().join("practice/patients.CSV");
+        let path = rows.to_str().unwrap();
+        fs::create_dir_all(dir.path().join("mysql")).unwrap();
+        assert_eq!(is(b"1,\"x\"", path), None);
+        fs::write(dir.path().join("ibdata1"), "").unwrap();
+        assert_eq!(is(b"1,\"x\"", path), Some("MySQL (by its place)"));
+        assert_eq!(is(b"", dir.path().join("a/b/c").to_str().unwrap()), None, "too deep");
+    }
+
+    #[test]
     fn mssql_by_its_first_pages() {
         let mut file = vec![0; 4 * 8192];
         for (number, kind) in [15, 11, 8, 9].into_iter().enumerate() {
@@ -324,6 +379,23 @@ mod tests {
         file[3 * 8192 + 1] = 8;
         assert_eq!(is(&file, "practice"), None);
         assert_eq!(is(&file, "practice.MDF"), Some("MSSQL"));
+        file[8192..8194].copy_from_slice(&[0xab, 0x40]);
+        assert_eq!(is(&file, "practice"), Some("MSSQL"), "a log");
+    }
+
+    #[test]
+    fn what_lies_in_a_cluster() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        let state = at("pg_logical/replorigin_checkpoint");
+        assert_eq!(is(&[0xde, 0xda, 0x57, 0x12], &state), None);
+        fs::create_dir(dir.path().join("global")).unwrap();
+        fs::write(at("PG_VERSION"), "15\n").unwrap();
+        fs::write(at("global/pg_control"), "").unwrap();
+        let placed = Some("PostgreSQL (by its place)");
+        assert_eq!(is(&[0xde, 0xda, 0x57, 0x12], &state), placed, "however short");
+        assert_eq!(is(&[0; 4096], &at("base/5/16384")), placed, "a page not written yet");
+        assert_eq!(is(b"port = 5432", &at("postgresql.conf")), None);
     }
 
     #[test]

@@ -92,7 +92,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
         }
         Err(e) => return Err(e.into()),
     };
-    let checks = checks(args, &repository, &reader, &manifest, &restored, &scratch.files)?;
+    let checks = checks(args, &repository, &reader, &manifest, &restored, &scratch)?;
     drill.check_seconds = begin.elapsed().as_secs_f64();
     drill.restore_seconds = restored.took.as_secs_f64();
     (drill.files, drill.bytes) = (restored.files, restored.bytes);
@@ -196,15 +196,16 @@ fn checks(
     reader: &Reader,
     manifest: &Manifest,
     restored: &Restored,
-    folder: &Path,
+    scratch: &Scratch,
 ) -> anyhow::Result<Vec<Check>> {
     let limit = Duration::from_secs(u64::from(args.check_minutes) * 60);
+    let folder = &scratch.files;
     let mut checks = Vec::new();
     let compared = compare(repository, reader, manifest, folder, &|_| {})?;
     let note = format!(
-        "{} read back, {}",
+        "{} read back, {} with the digests of the generation",
         bytes(compared.read),
-        counted(compared.good, "file with the digests of the generation")
+        counted(compared.good, "file")
     );
     if compared.bad.is_empty() {
         let what = PathBuf::from(".");
@@ -223,7 +224,10 @@ fn checks(
         let path = folder.join(&file.path);
         checks.extend(match file.kind {
             File | Disk => validate::file(&file.path, &path, limit),
-            Directory => validate::cluster(&file.path, &path, limit),
+            Directory => {
+                let (what, top) = (&file.path, &scratch.folder);
+                validate::folder(validate::Folder { what, path: &path, top }, limit)
+            }
             _ => None,
         });
         Ok(())

@@ -46,6 +46,15 @@ impl Place {
         self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
+    /// A new folder for what other programs keep.
+    pub(crate) fn peers(&self) -> PathBuf {
+        let all = self.dir.join("peers");
+        let made = all.read_dir().map_or(0, Iterator::count);
+        let new = all.join(made.to_string());
+        fs::create_dir_all(&new).unwrap();
+        new
+    }
+
     /// The last JSON object that a command prints, and its exit code.
     pub(crate) fn json(&self, args: &[&str]) -> (Value, i32) {
         let (mut lines, code) = self.lines(args);

@@ -1,5 +1,6 @@
 //! The rows of the matrix.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 use testkit::noise;
 
+use crate::peers::{NAMES, Peers, wanted};
 use crate::place::{Place, Pushed};
 use crate::software::{Firebird, MAPPED, Python, SHARE, SQLITE_WAL, gfix, have, sh, sqlite};
 
@@ -29,6 +31,8 @@ pub(crate) struct Row {
     /// What was restored passes its own program's check.
     pub(crate) valid: Option<bool>,
     pub(crate) note: String,
+    /// What other programs have of it, by name.
+    pub(crate) peers: BTreeMap<&'static str, &'static str>,
     pub(crate) skipped: Option<String>,
 }
 
@@ -40,14 +44,19 @@ impl Row {
 
 /// As a table for people, and a line of JSON for each row.
 pub(crate) fn print(rows: &[Row]) {
+    let peers = if wanted() { &NAMES[..] } else { &[] };
+    let cells = |cell: &dyn Fn(&&'static str) -> String| {
+        peers.iter().map(|name| format!(" {} |", cell(name))).collect::<Vec<_>>().concat()
+    };
+    let columns = cells(&|name| (*name).to_owned());
     println!(
-        "| writer | stat moved | default | judged | --trust-stat | judged | restored is valid |"
+        "| writer | stat moved | default | judged | --trust-stat | judged | restored is valid |{columns}"
     );
-    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    println!("|{}", " --- |".repeat(7 + peers.len()));
     let word = |caught| if caught { "caught" } else { "**MISSED**" };
     for row in rows {
         if let Some(why) = &row.skipped {
-            println!("| {} | skipped: {why} | | | | | |", row.name);
+            println!("| {} | skipped: {why} |{}", row.name, " |".repeat(5 + peers.len()));
             continue;
         }
         let valid = match row.valid {
@@ -56,7 +65,7 @@ pub(crate) fn print(rows: &[Row]) {
             Some(false) => "NO",
         };
         println!(
-            "| {} | {} | {} | {} | {} | {} | {valid}{}{} |",
+            "| {} | {} | {} | {} | {} | {} | {valid}{}{} |{}",
             row.name,
             if row.unseen { "no" } else { "yes" },
             word(row.caught),
@@ -64,7 +73,8 @@ pub(crate) fn print(rows: &[Row]) {
             word(row.trusted_caught),
             row.trusted,
             if row.note.is_empty() { "" } else { ": " },
-            row.note
+            row.note,
+            cells(&|name| row.peers.get(name).unwrap_or(&"-").to_string())
         );
     }
     for row in rows {
@@ -74,6 +84,7 @@ pub(crate) fn print(rows: &[Row]) {
                 "row": row.name, "skipped": row.skipped, "stat_moved": !row.unseen,
                 "caught": row.caught, "judged": row.judged, "trust_caught": row.trusted_caught,
                 "trust_judged": row.trusted, "valid": row.valid, "note": row.note,
+                "peers": row.peers,
             })
         );
     }
@@ -91,17 +102,20 @@ fn stat(path: &Path) -> Stat {
 struct Pair {
     folders: [PathBuf; 2],
     file: &'static str,
+    /// Beside the default push.
+    peers: Peers,
 }
 
 impl Pair {
-    fn new(top: &Path, name: &str, file: &'static str) -> Self {
+    fn new(place: &Place, top: &Path, name: &str, file: &'static str) -> Self {
         let folders = ["plain", "trust"].map(|kind| top.join(format!("{name}-{kind}")));
         for folder in &folders {
             fs::create_dir_all(folder).unwrap();
             fs::write(folder.join(file), noise(1, 160_000)).unwrap();
             fs::write(folder.join("control"), noise(2, 50_000)).unwrap();
         }
-        Self { folders, file }
+        let peers = Peers::new(place.peers(), &folders[0]);
+        Self { folders, file, peers }
     }
 
     fn files(&self) -> [PathBuf; 2] {
@@ -109,6 +123,7 @@ impl Pair {
     }
 
     fn push(&self, place: &Place) -> [Pushed; 2] {
+        self.peers.push();
         [place.push(&self.folders[0], false), place.push(&self.folders[1], true)]
     }
 
@@ -129,6 +144,7 @@ impl Pair {
             judged: pushed[0].judged(self.file),
             trusted_caught: whole(1),
             trusted: pushed[1].judged(self.file),
+            peers: self.peers.caught(self.file),
             ..Row::default()
         }
     }
@@ -137,7 +153,8 @@ impl Pair {
 /// Local writers without a process that stays.
 pub(crate) fn local(place: &Place) -> Vec<Row> {
     let top = place.dir.join("local");
-    let [plain, quiet, swap] = ["plain", "quiet", "swap"].map(|name| Pair::new(&top, name, "file"));
+    let [plain, quiet, swap] =
+        ["plain", "quiet", "swap"].map(|name| Pair::new(place, &top, name, "file"));
     std::thread::sleep(AGE);
     for pair in [&plain, &quiet, &swap] {
         pair.push(place);
@@ -194,7 +211,7 @@ pub(crate) fn mapped(place: &Place, top: &str, name: &'static str) -> Row {
         return Row::skip(name, "python3");
     }
     let top = Outside(Path::new(top).join(format!("framewalk-trap-{}", std::process::id())));
-    let pair = Pair::new(&top.0, "mapped", "file");
+    let pair = Pair::new(place, &top.0, "mapped", "file");
     let mut writers = pair.files().map(|path| Python::with(&top.0, MAPPED, path.to_str().unwrap()));
     writers.iter_mut().for_each(Python::write);
     std::thread::sleep(AGE);
@@ -210,7 +227,7 @@ fn mapped_and_gone(place: &Place) -> Row {
     if !have(&["python3"]) {
         return Row::skip(name, "python3");
     }
-    let pair = Pair::new(&place.dir.join("gone"), "mapped", "file");
+    let pair = Pair::new(place, &place.dir.join("gone"), "mapped", "file");
     let mut writers =
         pair.files().map(|path| Python::with(&place.dir, MAPPED, path.to_str().unwrap()));
     writers.iter_mut().for_each(Python::write);
@@ -236,7 +253,11 @@ pub(crate) fn wal_only(place: &Place) -> Row {
         writer
     });
     std::thread::sleep(AGE);
-    let push = || [place.push(&folders[0], false), place.push(&folders[1], true)];
+    let peers = Peers::new(place.peers(), &folders[0]);
+    let push = || {
+        peers.push();
+        [place.push(&folders[0], false), place.push(&folders[1], true)]
+    };
     push();
     let before = stat(&folders[0].join("notes.db"));
     writers.iter_mut().for_each(Python::write);
@@ -256,6 +277,7 @@ pub(crate) fn wal_only(place: &Place) -> Row {
         trusted_caught: trust.0 == "500",
         trusted: pushed[1].judged("notes.db-wal"),
         valid: Some(plain.1 == "ok" && trust.1 == "ok"),
+        peers: peers.caught("notes.db-wal"),
         ..Row::default()
     }
 }
@@ -285,7 +307,7 @@ pub(crate) fn power_cut(place: &Place) -> Row {
         let (i, c, p) = (image.display(), cut.display(), point.display());
         sh(&format!("truncate -s 64M {i}; mkfs.ext4 -q -F {i}; mount -o loop {i} {p}"));
         let mounted = Mounted(point.clone());
-        let pair = Pair::new(&point, "cut", "file");
+        let pair = Pair::new(place, &point, "cut", "file");
         sh("sync");
         std::thread::sleep(AGE);
         pair.push(place);
@@ -328,7 +350,12 @@ pub(crate) fn smb(place: &Place) -> Row {
     writer.write(); // the first write moves the time after two seconds
     std::thread::sleep(AGE);
     let file = share.mounted.join("file");
-    let push = || pair.each_ref().map(|(path, trust)| place.push(path, *trust));
+    // restic asks for extended attributes, at which smbnetfs ends
+    let peers = Peers::new(place.peers(), &share.mounted).without("restic").without("borg");
+    let push = || {
+        peers.push();
+        pair.each_ref().map(|(path, trust)| place.push(path, *trust))
+    };
     push();
     let mut row = Row { name, caught: true, trusted_caught: true, unseen: true, ..Row::default() };
     for _ in 0..3 {
@@ -347,6 +374,7 @@ pub(crate) fn smb(place: &Place) -> Row {
         row.caught &= same(&pushed[0]);
         row.trusted_caught &= same(&pushed[1]);
         (row.judged, row.trusted) = (pushed[0].judged("file"), pushed[1].judged("file"));
+        row.peers = peers.caught("file");
     }
     "three pushes, a page written before each".clone_into(&mut row.note);
     row
@@ -364,6 +392,7 @@ pub(crate) fn live_firebird(place: &Place) -> Row {
     place.push(&dir, false);
     place.push(&base.path, true);
     let before = stat(&base.path);
+    let peers = Peers::new(place.peers(), &dir);
     let writer = base.writer(20_000);
     let (mut valid, mut bad_without) = (true, 0);
     for _ in 0..3 {
@@ -395,6 +424,11 @@ pub(crate) fn live_firebird(place: &Place) -> Row {
         let restored = place.restore(plain.number).join("live/practice.fdb");
         bad_without += u32::from(!gfix(&restored).is_empty());
     }
+    peers.push();
+    let copies = peers.restored().into_iter();
+    let good = |dir: &Path| gfix(&dir.join("practice.fdb")).is_empty();
+    let copies = copies.map(|(name, dir)| (name, if good(&dir) { "valid" } else { "NOT VALID" }));
+    let copies = copies.collect();
     assert!(writer.committed() > 20_010, "the writer went on: {}", writer.committed());
     drop(writer);
     let unseen = stat(&base.path) == before;
@@ -413,6 +447,7 @@ pub(crate) fn live_firebird(place: &Place) -> Row {
         trusted_caught: same(&pushed[1]),
         trusted: pushed[1].judged("practice.fdb"),
         valid: Some(valid),
+        peers: copies,
         note: format!("gfix; without the hook {bad_without} of 3 were not, and push said so"),
         ..Row::default()
     }
@@ -425,7 +460,7 @@ pub(crate) fn copied_and_touched(place: &Place) -> Row {
         return Row::skip(name, "firebird3.0-utils, firebird3.0-server-core");
     }
     let dir = place.dir.join("remedy");
-    let pair = Pair::new(&dir, "copy", "copy.fdb");
+    let pair = Pair::new(place, &dir, "copy", "copy.fdb");
     let base = Firebird::new(&dir, "practice.fdb", 20_000);
     let writer = base.writer(20_000);
     pair.push(place);

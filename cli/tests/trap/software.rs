@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
@@ -149,29 +150,98 @@ pub(crate) fn firebird_env(dir: &Path) -> Vec<(&'static str, PathBuf)> {
             }
         }
     }
-    vec![("FIREBIRD", root), ("FIREBIRD_LOCK", locks)]
+    let served = root.join(SECURITY).is_file();
+    let mut env = vec![("FIREBIRD", root), ("FIREBIRD_LOCK", locks)];
+    if served {
+        env.extend(LOG_ON.map(|(name, value)| (name, value.into())));
+    }
+    env
+}
+
+/// Who a server's users are; there is one where a server was started.
+const SECURITY: &str = "security3.fdb";
+const LOG_ON: [(&str, &str); 2] = [("ISC_USER", "SYSDBA"), ("ISC_PASSWORD", "masterkey")];
+
+/// A Firebird server on a port of its own, with users of its own; killed when it goes.
+pub(crate) struct FirebirdServer(Child);
+
+impl FirebirdServer {
+    /// Also makes `localhost:` lead there for every client with this folder's [`firebird_env`].
+    pub(crate) fn start(dir: &Path) -> Self {
+        let root = firebird_env(dir).remove(0).1;
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let config = format!(
+            "ServerMode = Super\nRemoteServicePort = {port}\nRemoteServiceName =\n\
+             RemoteBindAddress = 127.0.0.1\n"
+        );
+        fs::write(root.join("firebird.conf"), config).unwrap();
+        let users = root.join(SECURITY);
+        fs::remove_file(root.join("databases.conf")).unwrap();
+        fs::write(root.join("databases.conf"), format!("security.db = {}\n", users.display()))
+            .unwrap();
+        let [(_, user), (_, password)] = LOG_ON;
+        let sql = format!(
+            "create database '{}';\ncreate or alter user {user} password '{password}';\ncommit;\n",
+            users.display()
+        );
+        let users = Firebird { path: users, dir: dir.to_owned(), host: "" };
+        users.isql(None, &sql);
+        let mut command = Command::new("firebird");
+        command.envs(firebird_env(dir)).stdin(Stdio::null());
+        let log = fs::File::create(dir.join("firebird.out")).unwrap();
+        let command = command.stdout(log.try_clone().unwrap()).stderr(log);
+        let mut server = Self(command.spawn().unwrap());
+        for _ in 0..200 {
+            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return server;
+            }
+            assert!(server.0.try_wait().unwrap().is_none(), "the server ended");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("the server does not listen on port {port}");
+    }
+}
+
+impl Drop for FirebirdServer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// A Firebird database with a table.
 pub(crate) struct Firebird {
     pub(crate) path: PathBuf,
     dir: PathBuf,
+    /// Before the path: nothing, or `localhost:`.
+    host: &'static str,
 }
 
 impl Firebird {
     pub(crate) fn new(dir: &Path, name: &str, rows: u32) -> Self {
-        let base = Self { path: dir.join(name), dir: dir.to_owned() };
-        let path = base.path.display();
+        Self::made(dir, name, rows, "")
+    }
+
+    /// Through the server that [`FirebirdServer::start`] started.
+    pub(crate) fn served(dir: &Path, name: &str, rows: u32) -> Self {
+        Self::made(dir, name, rows, "localhost:")
+    }
+
+    fn made(dir: &Path, name: &str, rows: u32, host: &'static str) -> Self {
+        let base = Self { path: dir.join(name), dir: dir.to_owned(), host };
+        let at = base.at();
         base.isql(
             None,
             &format!(
-                "create database '{path}' page_size 16384;\n\
+                "create database '{at}' page_size 16384;\n\
                  create table v (id int not null primary key, n varchar(400), c int);\n\
                  create index v_n on v (n);\ncommit;\n"
             ),
         );
         base.isql(
-            Some(&base.path),
+            Some(Path::new(&at)),
             &format!(
                 "set term ^;\nexecute block as declare i int = 0; begin\n\
                  while (i < {rows}) do begin i = i + 1;\n\
@@ -184,6 +254,11 @@ impl Firebird {
 
     pub(crate) fn name(&self) -> &str {
         self.path.to_str().unwrap()
+    }
+
+    /// As a client names it.
+    pub(crate) fn at(&self) -> String {
+        format!("{}{}", self.host, self.name())
     }
 
     fn isql(&self, path: Option<&Path>, sql: &str) -> String {
@@ -212,7 +287,7 @@ impl Firebird {
 
     fn nbackup(&self, option: &str) {
         let mut command = Command::new("nbackup");
-        let done = command.arg(option).arg(&self.path).envs(firebird_env(&self.dir)).output();
+        let done = command.arg(option).arg(self.at()).envs(firebird_env(&self.dir)).output();
         let done = done.unwrap();
         assert!(done.status.success(), "{option}: {done:?}");
     }
@@ -228,7 +303,7 @@ impl Firebird {
     /// Commits inserts and updates, one connection, until it is dropped.
     pub(crate) fn writer(&self, from: u64) -> Writer {
         let mut command = Command::new("isql-fb");
-        command.arg("-q").arg(&self.path).envs(firebird_env(&self.dir));
+        command.arg("-q").arg(self.at()).envs(firebird_env(&self.dir));
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let (mut to, out) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());

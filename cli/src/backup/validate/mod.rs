@@ -2,6 +2,8 @@
 //!
 //! Each writes to nothing but the copy that it is given; a copy is read as it was stored first.
 
+mod server;
+
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
@@ -11,6 +13,8 @@ use std::time::{Duration, Instant};
 
 /// The most of a tool's words that is kept.
 const WORDS: u64 = 4096;
+
+pub(super) use server::{Folder, check as folder};
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +85,14 @@ fn run(mut command: Command, limit: Duration) -> Result<Option<Ended>, String> {
     Ok(Some(Ended { code: status.code(), said }))
 }
 
+/// Where a program is: in PATH, or where Debian keeps what its PATH for users does not name.
+fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<_> = std::env::split_paths(&path).collect();
+    folders.extend(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    folders.into_iter().map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
 /// Runs a tool on a copy. `good` tells from its exit code and its words.
 fn tool(
     check: &'static str,
@@ -90,35 +102,42 @@ fn tool(
     limit: Duration,
     good: impl Fn(i32, &str) -> bool,
 ) -> Check {
-    let mut found = None;
-    // where Debian keeps what its PATH for users does not name
-    for folder in ["", "/usr/sbin/", "/sbin/"] {
-        let mut command = Command::new(format!("{folder}{}", argv[0]));
+    let ended = find(argv[0]).map_or(Ok(None), |program| {
+        let mut command = Command::new(program);
         command.args(&argv[1..]).arg(file);
-        found = match run(command, limit) {
-            Ok(None) => continue,
-            ended => Some(ended),
-        };
-        break;
-    }
-    let line = argv.join(" ");
-    let (outcome, note) = match found {
-        None => (Outcome::Untested, format!("{} is not installed", argv[0])),
-        Some(Err(why)) => (Outcome::Bad, format!("{line}: {why}")),
-        Some(Ok(None)) => (Outcome::Untested, format!("{} is not installed", argv[0])),
-        Some(Ok(Some(ended))) => match ended.code {
-            Some(code) if good(code, &ended.said) => (Outcome::Good, line),
+        run(command, limit)
+    });
+    judge(check, what, &argv.join(" "), ended, good)
+}
+
+/// How a command ended, as a check. `line` is what was run, without the file's name.
+fn judge(
+    check: &'static str,
+    what: &Path,
+    line: &str,
+    ended: Result<Option<Ended>, String>,
+    good: impl Fn(i32, &str) -> bool,
+) -> Check {
+    let program = line.split(' ').next().unwrap_or_default();
+    let (outcome, note) = match ended {
+        Err(why) => (Outcome::Bad, format!("{line}: {why}")),
+        Ok(None) => (Outcome::Untested, format!("{program} is not installed")),
+        Ok(Some(ended)) => match ended.code {
+            Some(code) if good(code, &ended.said) => (Outcome::Good, line.to_owned()),
             Some(code) => (Outcome::Bad, format!("{line}: exit code {code}: {}", end(&ended.said))),
-            None => (Outcome::Bad, format!("{line}: ended by a signal")),
+            None => (Outcome::Bad, format!("{line}: ended by a signal: {}", end(&ended.said))),
         },
     };
     Check { check, what: what.to_owned(), outcome, note }
 }
 
-/// The last words of a tool, on one line.
+/// What a tool said, on one line: the first error, and its last words.
 fn end(said: &str) -> String {
     let lines: Vec<_> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    crate::term::safe(&lines[lines.len().saturating_sub(4)..].join("; "))
+    let (before, last) = lines.split_at(lines.len().saturating_sub(4));
+    let error = |line: &&&str| ["error", "ERROR", "FATAL"].iter().any(|word| line.contains(word));
+    let first = before.iter().find(error).into_iter();
+    crate::term::safe(&first.chain(last).copied().collect::<Vec<_>>().join("; "))
 }
 
 /// What a restored file is checked with; `None`: its bytes say nothing more than their digest.
@@ -178,13 +197,18 @@ pub(super) fn file(what: &Path, file: &Path, limit: Duration) -> Option<Check> {
         name if name.starts_with("InnoDB") && what.extension().is_some_and(|e| e == "ibd") => {
             Some(tool("InnoDB", what, &["innochecksum"], file, limit, zero))
         }
-        // relations are checked with their cluster
-        name if name.starts_with("PostgreSQL") => None,
+        "Aria" => Some(tool("Aria", what, &["aria_chk", "-s", "--check"], file, limit, zero)),
+        "MyISAM" => Some(tool("MyISAM", what, &["myisamchk", "-s", "--check"], file, limit, zero)),
+        // rows with their index, logs and what goes by its place with the folder of their server
+        name if SERVERS.iter().any(|server| name.starts_with(server)) => None,
         "MSSQL" => untested("MSSQL", "only SQL Server can: DBCC CHECKDB on the restored copy"),
         "Access" => untested("Access", "no tool here checks it: --check"),
         _ => untested("database", "no tool here checks it: --check"),
     }
 }
+
+/// Whose files are checked with a whole folder.
+const SERVERS: [&str; 5] = ["PostgreSQL", "InnoDB", "Aria", "MyISAM", "MySQL"];
 
 /// ext2, ext3, ext4: its journal is replayed first, in the copy, as a mount would.
 fn ext(what: &Path, file: &Path, head: &[u8], limit: Duration) -> Check {
@@ -200,39 +224,13 @@ fn ext(what: &Path, file: &Path, head: &[u8], limit: Duration) -> Check {
     tool("fsck", what, &["e2fsck", "-f", "-n"], file, limit, zero)
 }
 
-/// A PostgreSQL cluster, by its folder.
-pub(super) fn cluster(what: &Path, folder: &Path, limit: Duration) -> Option<Check> {
-    if !folder.join("PG_VERSION").is_file() || !folder.join("global/pg_control").is_file() {
-        return None;
-    }
-    let version = fs::read_to_string(folder.join("PG_VERSION")).unwrap_or_default();
-    let version: String = version.chars().take_while(char::is_ascii_digit).take(2).collect();
-    let place = format!("/usr/lib/postgresql/{version}/bin/pg_checksums");
-    let program = if Path::new(&place).exists() { place.as_str() } else { "pg_checksums" };
-    let argv = [program, "--check", "-D"];
-    let mut check =
-        tool("PostgreSQL", what, &argv, folder, limit, |code, said| code == 0 && !said.is_empty());
-    // that it cannot look is not that it found something
-    for why in ["cluster must be shut down", "data checksums are not enabled"] {
-        if check.outcome == Outcome::Bad && check.note.contains(why) {
-            check.outcome = Outcome::Untested;
-        }
-    }
-    Some(check)
-}
-
 /// The user's own check, in the restored folder.
 pub(super) fn command(line: &str, folder: &Path, limit: Duration) -> Check {
     let mut command = Command::new("sh");
     command.args(["-c", line]).current_dir(folder).env("FRAMEWALK_DRILL", folder);
-    let (outcome, note) = match run(command, limit) {
-        Ok(Some(ended)) => match ended.code {
-            Some(0) => (Outcome::Good, line.to_owned()),
-            Some(code) => (Outcome::Bad, format!("{line}: exit code {code}: {}", end(&ended.said))),
-            None => (Outcome::Bad, format!("{line}: ended by a signal")),
-        },
-        Ok(None) => (Outcome::Untested, "there is no sh".to_owned()),
-        Err(why) => (Outcome::Bad, format!("{line}: {why}")),
-    };
-    Check { check: "command", what: PathBuf::from("."), outcome, note }
+    let ended = run(command, limit);
+    Check {
+        what: PathBuf::from("."),
+        ..judge("command", Path::new(""), line, ended, |c, _| c == 0)
+    }
 }
