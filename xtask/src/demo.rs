@@ -46,8 +46,8 @@ pub(crate) fn run() -> Result<()> {
          cargo run --release -- help                               every command\n\
          wireshark {}    the same frame at every stage\n\
          {}    the letter to the practice's owner, for a browser\n\
-         docs/lessons/ has four lessons to do with these captures; `cargo xtask test` runs the \
-         tests.",
+         docs/lessons/ has four lessons to do with these captures and one on backup; \
+         `cargo xtask test` runs the tests.",
         stages.display(),
         letter.display()
     );

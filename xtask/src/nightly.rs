@@ -40,6 +40,8 @@ enum Part {
     Bench,
     /// Backups killed and cut off at 200 random moments of each kind
     Kills,
+    /// The database trap as a matrix, as root, with rsync, restic and borg beside it
+    Trap,
     /// The lab's whole practice of real software, as root; see `cargo xtask lab --help`
     Practice,
 }
@@ -135,6 +137,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if chosen(Part::Kills) {
         report.part("kills", kills)?;
     }
+    if chosen(Part::Trap) {
+        report.part("trap", || trap(args.install))?;
+    }
     if chosen(Part::Practice) {
         report.part("practice", || practice(args.install))?;
     }
@@ -208,6 +213,52 @@ fn kills() -> Result<Outcome> {
         bail!("{} of {} tests", totals.failed, totals.failed + totals.passed);
     }
     Ok(Outcome::Done(format!("{} tests passed, at {KILLS} moments each", totals.passed)))
+}
+
+/// Programs that the trap's matrix runs beside ours, and their packages.
+const PEERS: [(&str, &str); 3] = [("rsync", "rsync"), ("restic", "restic"), ("borg", "borgbackup")];
+
+/// The tests of the database trap with peers; their table is kept beside the report.
+fn trap(install: bool) -> Result<Outcome> {
+    if !sh::is_root() {
+        let line = "sudo -E cargo xtask nightly --only trap";
+        return Ok(Outcome::Skipped(format!("it mounts and sees all open files; type: {line}")));
+    }
+    let missing = || PEERS.iter().filter(|(program, _)| !sh::has(program));
+    if install {
+        missing().for_each(|(_, package)| packages::install(package));
+    }
+    let mut cargo = sh::cargo(&["test", "--no-fail-fast", "--package=framewalk", "--test=trap"]);
+    cargo.args(["--", "--ignored", "--nocapture", "--test-threads=1", "_trap_"]);
+    cargo.env("FRAMEWALK_TRAP_PEERS", "1");
+    let (mut table, mut said, mut json) = (String::new(), String::new(), String::new());
+    let (succeeded, totals) = suite::tee_totals(&mut cargo, |line| {
+        // a test's name stands before the first thing it prints
+        let line = line.rsplit(" ... ").next().unwrap_or(line);
+        if line.starts_with("| ") {
+            let _ = writeln!(table, "{line}");
+        } else if line.starts_with("{\"row\"") {
+            let _ = writeln!(json, "{line}");
+        } else if line.starts_with("skipped: ") || line.contains(" while written to, restored: ") {
+            let _ = writeln!(said, "* {line}");
+        }
+    })?;
+    let file = bench::folder()?.join("trap.md");
+    let text = format!(
+        "# The database trap on {}\n\nCommand: `cargo xtask nightly --only trap`.\n\n{}\n\
+         {table}\n{said}\n```json\n{json}```\n",
+        machine::today(),
+        machine::facts()?
+    );
+    fs::write(&file, text).with_context(|| file.display().to_string())?;
+    if !succeeded || totals.passed == 0 {
+        bail!("{} of {} tests", totals.failed, totals.failed + totals.passed);
+    }
+    let mut text = format!("{} tests passed, table in trap.md beside this file", totals.passed);
+    for (program, package) in missing() {
+        let _ = write!(text, "; skipped: {program}: {}", packages::install_line(&[package]));
+    }
+    Ok(Outcome::Done(text))
 }
 
 /// `cargo xtask lab practice`, whose last line of standard output is the result.
