@@ -1,6 +1,7 @@
 //! rsync, restic and borg beside ours, with the options that they come with: what each has of the
 //! same change.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,8 @@ pub(crate) struct Peers {
     /// Where each keeps its own.
     keep: PathBuf,
     names: Vec<&'static str>,
+    /// How often: the name of borg's last archive.
+    pushed: Cell<u32>,
 }
 
 fn run(command: &mut Command) {
@@ -33,7 +36,7 @@ impl Peers {
     /// Makes their repositories in `keep`, which must be outside of `folder`.
     pub(crate) fn new(keep: PathBuf, folder: &Path) -> Self {
         let names = NAMES.into_iter().filter(|name| wanted() && have(&[name])).collect();
-        let peers = Self { folder: folder.to_owned(), keep, names };
+        let peers = Self { folder: folder.to_owned(), keep, names, pushed: Cell::new(0) };
         for name in &peers.names {
             fs::create_dir_all(peers.keep.join(name)).unwrap();
             match *name {
@@ -77,9 +80,9 @@ impl Peers {
                     .arg(self.keep.join("rsync"))),
                 "restic" => run(self.restic().args(["backup", "-q"]).arg(&self.folder)),
                 _ => {
-                    // only the last is looked at
-                    let _ = self.borg().args(["delete", "-q", "repo::last"]).output();
-                    run(self.borg().args(["create", "repo::last"]).arg(&self.folder));
+                    self.pushed.set(self.pushed.get() + 1);
+                    let archive = format!("repo::{}", self.pushed.get());
+                    run(self.borg().args(["create", &archive]).arg(&self.folder));
                 }
             }
         }
@@ -98,7 +101,7 @@ impl Peers {
                     run(self.restic().args(["restore", "-q", "latest", "--target"]).arg(&out));
                 }
                 _ => {
-                    let repo = self.keep.join("borg/repo::last");
+                    let repo = self.keep.join(format!("borg/repo::{}", self.pushed.get()));
                     run(self.borg().arg("extract").arg(repo).current_dir(&out));
                 }
             }
