@@ -149,8 +149,8 @@ fn first_page(look: &Look<'_>, flags: u32) -> bool {
 }
 
 /// What MySQL and MariaDB keep beside InnoDB: `mi_static.c` (MyISAM), `ma_static.c`,
-/// `ma_loghandler.c`, `ma_control_file.c` (Aria), `log_event.h` (`BINLOG_MAGIC`); rows of MyISAM and
-/// Aria begin with nothing of their own: they go by their name, or by the folder they lie in.
+/// `ma_loghandler.c`, `ma_control_file.c` (Aria), `log_event.h` (`BINLOG_MAGIC`); rows of MyISAM
+/// and Aria begin with nothing of their own: they go by their name, or by the folder they lie in.
 fn mysql(look: &Look<'_>) -> Option<&'static str> {
     const MAGIC: [([u8; 4], &str); 7] = [
         ([0xfe, 0xfe, 7, 1], "MyISAM"),

@@ -1,8 +1,8 @@
 //! Data folders of database servers: the server itself, without a network, replays its log on the
 //! restored copy and ends; then its pages can be held against their checksums.
 //!
-//! postgresql.org, "postgres" (single-user mode) and "`pg_checksums`"; mariadb.com, "mariadbd options"
-//! (`--bootstrap`, `--tc-heuristic-recover`).
+//! postgresql.org, "postgres" (single-user mode) and "`pg_checksums`"; mariadb.com, "mariadbd
+//! options" (`--bootstrap`, `--tc-heuristic-recover`).
 
 use std::fs;
 use std::io::Read;
