@@ -30,7 +30,9 @@ pub(crate) fn run() -> Result<()> {
     let stages = folder.join("stages.pcapng");
     let _ = fs::remove_file(&stages); // of an earlier demo
     let letter = folder.join("letter.html");
-    for step in steps(&stages, &letter) {
+    let backup = folder.join("backup");
+    let _ = fs::remove_dir_all(&backup);
+    for step in steps(&stages, &letter, &backup) {
         println!("\n--- {}", step.why);
         let args: Vec<&str> = step.args.iter().map(String::as_str).collect();
         println!("$ framewalk {}\n", args.join(" "));
@@ -54,8 +56,11 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-fn steps(stages: &Path, letter: &Path) -> Vec<Step> {
+fn steps(stages: &Path, letter: &Path, backup: &Path) -> Vec<Step> {
     let (stages, letter) = (stages.to_string_lossy(), letter.to_string_lossy());
+    let place = |name| backup.join(name).to_string_lossy().into_owned();
+    let (repository, keys, state) = (place("repository"), place("keys"), place("state"));
+    let with = ["--repo", &repository, "--key-dir", &keys];
     vec![
         step(
             "What is in the capture: one page, with frame 1 as Ethernet packet, frame, IP packet.",
@@ -82,5 +87,15 @@ fn steps(stages: &Path, letter: &Path) -> Vec<Step> {
             "Two guests with TCP/IP stacks of their own, one stream through a private switch.",
             &["walk", "--stream", "256M"],
         ),
+        step(
+            "A backup: a repository with its three keys; a push, which reads every file whole; and \
+                a drill, which restores it and compares.",
+            &["backup", "init", &repository, "--key-dir", &keys],
+        ),
+        step(
+            "The push.",
+            &[&["backup", "push"], &with[..], &["--state", &state, "pcaps"]].concat(),
+        ),
+        step("The drill.", &[&["backup", "drill"], &with[..]].concat()),
     ]
 }
