@@ -343,3 +343,62 @@ fn a_sparse_file_stays_sparse() {
     .unwrap();
     assert_eq!(names, 2);
 }
+
+#[test]
+fn a_damaged_state_leaves_no_file_out() {
+    let bench = Bench::new(true);
+    fs::write(bench.path("src/disk.img"), noise(50, 20 * PAGE)).unwrap();
+    fs::write(bench.path("src/note.txt"), "cough").unwrap();
+    bench.push();
+    let repository = bench.path("state").read_dir().unwrap().next().unwrap().unwrap().path();
+    let set = repository.read_dir().unwrap().next().unwrap().unwrap().path();
+    let map = fs::File::options().write(true).open(set.join("current/map")).unwrap();
+    map.set_len(3).unwrap();
+    // it says what is wrong, and makes no generation without them
+    let options = bench.options();
+    let failed = push(&bench.repository, &bench.writer, &options, &mut |_| {}).unwrap_err();
+    assert!(failed.to_string().contains("current/map"), "{failed}");
+    assert_eq!(bench.repository.generations().unwrap().len(), 1);
+    fs::remove_dir_all(set.join("current")).unwrap();
+    let report = bench.push();
+    assert!(report.unread.is_empty());
+    bench.expect(report.manifest.number, &contents(&bench.path("src")));
+}
+
+#[test]
+fn only_the_file_that_ended_early_is_said_to_have_changed() {
+    let bench = Bench::new(true);
+    let image = bench.path("src/b.img");
+    fs::write(bench.path("src/a"), "first").unwrap();
+    fs::write(&image, noise(51, 2000 * PAGE)).unwrap();
+    fs::create_dir(bench.path("src/c")).unwrap();
+    let mut moved = Vec::new();
+    push(&bench.repository, &bench.writer, &bench.options(), &mut |done| {
+        if done.file.path.ends_with("a") {
+            // the image is open by now, and longer than all that is under way
+            std::thread::sleep(std::time::Duration::from_millis(500));
+            fs::File::options().write(true).open(&image).unwrap().set_len(0).unwrap();
+        }
+        if done.file.moved {
+            moved.push(done.file.path.clone());
+        }
+    })
+    .unwrap();
+    assert_eq!(moved, [PathBuf::from("src/b.img")]);
+}
+
+#[test]
+fn a_file_that_says_it_is_empty_is_read_to_its_end() {
+    let bench = Bench::new(true);
+    // proc(5): files there have a size of 0, and contents
+    let modules = Path::new("/proc/kallsyms");
+    let Ok(expected) = fs::read(modules) else {
+        println!("skipped: no {}", modules.display());
+        return;
+    };
+    let options = Options { paths: vec![modules.to_owned()], ..bench.options() };
+    let begin = std::time::Instant::now();
+    let report = push(&bench.repository, &bench.writer, &options, &mut |_| {}).unwrap();
+    assert_eq!(report.manifest.bytes, expected.len() as u64);
+    assert!(begin.elapsed().as_secs() < 60, "{:?} for {} bytes", begin.elapsed(), expected.len());
+}

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crossbeam::channel::Sender;
@@ -91,9 +91,15 @@ impl<'a> Feed<'a> {
         let mut except = vec![self.options.state.canonicalize().unwrap_or_default()];
         except.extend(self.options.hooked.iter().flat_map(|hooked| hooked.left_out.clone()));
         for found in Walk::new(roots, except) {
-            let fed = found.and_then(|found| self.file(&found));
+            let (fed, real) = match found {
+                Ok(found) => (self.file(&found), Some(found.real)),
+                Err(e) => (Err(e), None),
+            };
             match fed {
-                Err(Error::Io { operation, path, source }) => {
+                // not of what is remembered of the last push: without it nothing is as it seems
+                Err(Error::Io { operation, path, source })
+                    if real.is_none_or(|real| real == path || self.is_copy(&path)) =>
+                {
                     let why = format!("{operation}: {source}");
                     self.totals.unread.push(Unread { path, why });
                 }
@@ -102,6 +108,10 @@ impl<'a> Feed<'a> {
         }
         self.gone_until(None)?;
         Ok(self.totals)
+    }
+
+    fn is_copy(&self, path: &Path) -> bool {
+        self.options.hooked.iter().any(|hooked| hooked.copy.as_deref() == Some(path))
     }
 
     fn say(&mut self, message: Message) -> Result<(), Error> {
@@ -121,7 +131,7 @@ impl<'a> Feed<'a> {
     }
 
     /// The old line of a path; the ones before it are of files that are gone.
-    fn gone_until(&mut self, path: Option<&std::path::Path>) -> Result<Option<Line>, Error> {
+    fn gone_until(&mut self, path: Option<&Path>) -> Result<Option<Line>, Error> {
         let mut gone = Vec::new();
         let line = self.old.find(path, |line| {
             gone.extend(line.file.cut.map(|_| line.file.id(&self.writer.id_key)));
@@ -336,18 +346,22 @@ impl<'a> Feed<'a> {
         let noted = self.left.of(&id, self.base).until(self.left, u64::MAX)?;
         let known = Arc::new(by_id(noted.iter().chain(&before)));
         self.start(about, u64::MAX, line, before)?;
+        // what is appended meanwhile is the next generation's; but a size of 0 may be that of a file
+        // whose bytes nobody has counted (proc(5), FUSE)
+        let end = if about.size == 0 { u64::MAX } else { about.size };
         let (mut at, mut first) = (0, 0);
         let mut carried = Vec::new();
         loop {
             let mut bytes = std::mem::take(&mut carried);
             let have = bytes.len();
-            // one byte more than is left tells that this is the end
-            let rest = (about.size.saturating_sub(at) as usize + 1).min((1 << 20) - have);
+            // one byte tells that an empty file is empty
+            let most = if at == 0 && about.size == 0 { 1 } else { (1 << 20) - have as u64 };
+            let rest = (end - at).min(most) as usize;
             bytes.resize(have + rest, 0);
             let got = read_full(file, &mut bytes[have..], at).at("read", &found.real)?;
             bytes.truncate(have + got);
             at += got as u64;
-            let last = got < rest;
+            let last = got < rest || at == end;
             let cuts = cuts(&bytes, last);
             let end = cuts.last().copied().unwrap_or(0);
             carried = bytes.split_off(end);

@@ -124,5 +124,5 @@ fn left_over(repository: &Repository, folder: &Folder) -> Result<Left, Error> {
         let size = repository.store.size(&segment_name(&segment.hash));
         size.is_ok_and(|size| size == Some(u64::from(segment.bytes)))
     };
-    Ok(Left::read(&path, exists))
+    Left::read(&path, exists)
 }

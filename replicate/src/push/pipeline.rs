@@ -181,6 +181,10 @@ fn drain(
                     }
                 }
                 Message::End(mut file) => {
+                    if file.cut.is_none() {
+                        sink.forget();
+                        at = sink.next.records;
+                    }
                     file.moved |= sink.short;
                     let changed = sink.changed;
                     sink.end()?;

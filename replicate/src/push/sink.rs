@@ -118,6 +118,13 @@ impl<'a> Sink<'a> {
         // a section is opened with its first entry, or at the end
     }
 
+    /// Nothing is open: what was begun was of a file that could not be read to its end.
+    pub(crate) fn forget(&mut self) {
+        self.open = None;
+        self.short = false;
+        self.changed = 0;
+    }
+
     /// Takes a batch of the file that is open.
     pub(crate) fn batch(&mut self, batch: &Batch) -> Result<(), Error> {
         self.read += batch.read;

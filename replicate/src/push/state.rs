@@ -106,7 +106,7 @@ impl Folder {
         let map = File::open(folder.join("map")).ok()?;
         let catalog = File::open(folder.join("catalog")).ok()?;
         let lines = BufReader::new(catalog);
-        Some((head, Old { map: Some(map), lines: Some(lines), peeked: None }))
+        Some((head, Old { folder, map: Some(map), lines: Some(lines), peeked: None }))
     }
 
     /// The next state becomes the current one; the journal is done with.
@@ -220,6 +220,7 @@ impl Next {
 /// The state of the generation before.
 #[derive(Debug, Default)]
 pub(crate) struct Old {
+    folder: PathBuf,
     map: Option<File>,
     lines: Option<BufReader<File>>,
     peeked: Option<Line>,
@@ -253,18 +254,19 @@ impl Old {
         }
         let Some(lines) = &mut self.lines else { return Ok(None) };
         let mut text = String::new();
-        if lines.read_line(&mut text).at("read", "the state's catalog")? == 0 {
+        if lines.read_line(&mut text).at("read", self.folder.join("catalog"))? == 0 {
             return Ok(None);
         }
         let line = serde_json::from_str(&text);
-        line.map(Some).map_err(|e| Error::Request(format!("the state's catalog: {e}")))
+        let name = || self.folder.join("catalog").display().to_string();
+        line.map(Some).map_err(|e| Error::Request(format!("{}: {e}", name())))
     }
 
     /// Records `from..from + count` of the map.
     pub(crate) fn records(&self, from: u64, count: usize) -> Result<Vec<Known>, Error> {
         let Some(map) = &self.map else { return Ok(Vec::new()) };
         let mut bytes = vec![0; count * RECORD];
-        map.read_exact_at(&mut bytes, from * RECORD as u64).at("read", "the state's map")?;
+        map.read_exact_at(&mut bytes, from * RECORD as u64).at("read", self.folder.join("map"))?;
         let (records, _) = bytes.as_chunks::<RECORD>();
         let four = |r: &[u8; RECORD], at| u32::from_le_bytes(std::array::from_fn(|i| r[at + i]));
         let known = records.iter().map(|r| Entry {
@@ -329,10 +331,17 @@ pub(crate) struct Left {
 }
 
 impl Left {
-    /// Reads a journal up to the first block that is not whole.
-    pub(crate) fn read(path: &Path, mut exists: impl FnMut(&SegmentRef) -> bool) -> Self {
+    /// Reads a journal up to the first block that is not whole, and cuts it off there: what is
+    /// appended must follow what can be read.
+    pub(crate) fn read(
+        path: &Path,
+        mut exists: impl FnMut(&SegmentRef) -> bool,
+    ) -> Result<Self, Error> {
         let mut left = Self::default();
-        let Ok(mut file) = File::open(path) else { return left };
+        let mut file = match fs::OpenOptions::new().read(true).write(true).open(path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(left),
+            opened => opened.at("open", path)?,
+        };
         let mut at = 0;
         let mut head = [0; BLOCK];
         while file.read_exact(&mut head).is_ok() {
@@ -353,8 +362,9 @@ impl Left {
             }
             at += (BLOCK + len) as u64;
         }
+        file.set_len(at).at("cut", path)?;
         left.file = Some(file);
-        left
+        Ok(left)
     }
 
     fn add(&mut self, segment: SegmentRef, notes: &[u8], at: u64) {
@@ -423,5 +433,35 @@ impl Notes {
                 }),
             }));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_a_block_cut_short_is_read_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let note = |journal: &mut Journal, byte: u8| {
+            let segment = SegmentRef { hash: Hash([byte; 32]), bytes: 7 };
+            let place = Place { segment: 0, slot: 1, id: Hash([byte; 32]), len: 9 };
+            journal.note(&segment, &[([byte; 16], 3, place)]).unwrap();
+        };
+        let read = || {
+            let left = Left::read(&path, |_| true).unwrap();
+            left.segments.iter().map(|segment| segment.hash.0[0]).collect::<Vec<_>>()
+        };
+        assert!(read().is_empty(), "there is none yet");
+        let mut journal = Journal::append(&path).unwrap();
+        note(&mut journal, 1);
+        note(&mut journal, 2);
+        let whole = path.metadata().unwrap().len();
+        // killed in the middle of the second
+        File::options().write(true).open(&path).unwrap().set_len(whole - 5).unwrap();
+        assert_eq!(read(), [1]);
+        note(&mut Journal::append(&path).unwrap(), 3);
+        assert_eq!(read(), [1, 3]);
     }
 }
