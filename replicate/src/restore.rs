@@ -300,6 +300,12 @@ fn finish(
     while let Some(left) = open.pop() {
         dressed(to, left, restored);
     }
+    // the names of what is in it; its own, if the folder above may be opened
+    let real = to.canonicalize().at("find", to)?;
+    fs::File::open(&real).and_then(|folder| folder.sync_all()).at("sync", to)?;
+    if let Some(Ok(above)) = real.parent().map(fs::File::open) {
+        above.sync_all().at("sync", to)?;
+    }
     Ok(())
 }
 
@@ -359,16 +365,17 @@ fn dress(to: &Path, file: &File) -> Result<(), String> {
         let mode = fs::Permissions::from_mode(file.mode);
         fs::set_permissions(&path, mode).map_err(|e| say("mode", e))?;
     }
-    if matches!(file.kind, FileKind::File | FileKind::Disk) {
+    times(to, file).map_err(|e| say("times", e))?;
+    if matches!(file.kind, FileKind::File | FileKind::Disk | FileKind::Directory) {
         let synced = fs::File::open(&path).and_then(|file| file.sync_all());
-        // a file that its owner may not read was synced when it was written
+        // what its owner may not read: a file was synced when it was written
         if let Err(e) = synced
             && e.kind() != std::io::ErrorKind::PermissionDenied
         {
             return Err(say("sync", e));
         }
     }
-    times(to, file).map_err(|e| say("times", e))
+    Ok(())
 }
 
 fn times(to: &Path, file: &File) -> std::io::Result<()> {

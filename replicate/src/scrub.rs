@@ -11,7 +11,7 @@ use crate::part::{Part, SegmentRef};
 use crate::read::Marks;
 use crate::relocation::Relocations;
 use crate::repository::{OBJECT_BYTES_MAX, Reader, Repository};
-use crate::store::{part_name, segment_name};
+use crate::store::{Store, part_name, segment_name};
 use crate::verify::{one, taken};
 
 /// What a scrub found.
@@ -67,7 +67,8 @@ pub fn scrub(
         manifests.extend(taken(read, damage)?);
     }
     for part in manifests.iter().flat_map(|m| &m.layers).flat_map(|layer| &layer.parts) {
-        there(&sizes, &part_name(&part.hash), u64::from(part.bytes), damage);
+        let name = part_name(&part.hash);
+        there(&repository.store, &sizes, &name, u64::from(part.bytes), damage)?;
     }
     let mut bad: HashSet<String> = HashSet::new();
     for (_, name) in &queue {
@@ -121,10 +122,18 @@ fn sizes(repository: &Repository, damage: &mut Vec<Damage>) -> Result<HashMap<St
     Ok(sizes)
 }
 
-/// An object that something needs must be there, of its size.
-fn there(sizes: &HashMap<String, u64>, name: &str, bytes: u64, damage: &mut Vec<Damage>) {
-    let found = match sizes.get(name) {
-        Some(found) if *found == bytes => return,
+/// An object that something needs must be there, of its size. One that was not listed may have
+/// been put since.
+fn there(
+    store: &Store,
+    sizes: &HashMap<String, u64>,
+    name: &str,
+    bytes: u64,
+    damage: &mut Vec<Damage>,
+) -> Result<(), Error> {
+    let listed = sizes.get(name).copied();
+    let found = match listed.map_or_else(|| store.size(name), |bytes| Ok(Some(bytes)))? {
+        Some(found) if found == bytes => return Ok(()),
         Some(found) => format!("{found} bytes"),
         None => "none".to_owned(),
     };
@@ -133,6 +142,7 @@ fn there(sizes: &HashMap<String, u64>, name: &str, bytes: u64, damage: &mut Vec<
     if !damage.contains(&lack) {
         damage.push(lack);
     }
+    Ok(())
 }
 
 /// The hash that an object is named by.
@@ -188,7 +198,8 @@ fn part(
             let Some(place) = entry.place else { continue };
             let (segment, _) = relocations.find(place.segment, place.slot);
             if seen.insert(segment.hash) {
-                there(sizes, &segment_name(&segment.hash), u64::from(segment.bytes), damage);
+                let (name, bytes) = (segment_name(&segment.hash), u64::from(segment.bytes));
+                there(&repository.store, sizes, &name, bytes, damage)?;
             }
         }
     }
@@ -217,4 +228,28 @@ fn hit(
         }
     }
     Ok(hit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repository::InitOptions;
+
+    #[test]
+    fn what_came_after_the_listing_is_no_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = InitOptions { encryption: false, ..InitOptions::default() };
+        Repository::init(folder.path(), &options, |_| Ok(())).unwrap();
+        let store = Store::directory(folder.path()).unwrap();
+        store.put("maps/late", bytes::Bytes::from_static(b"0123456789")).unwrap();
+        let listed = HashMap::from([("maps/short".to_owned(), 9)]);
+        let mut damage = Vec::new();
+        there(&store, &listed, "maps/late", 10, &mut damage).unwrap();
+        assert_eq!(damage, []);
+        there(&store, &listed, "maps/none", 10, &mut damage).unwrap();
+        there(&store, &listed, "maps/short", 10, &mut damage).unwrap();
+        there(&store, &listed, "maps/none", 10, &mut damage).unwrap();
+        let found: Vec<_> = damage.iter().map(|damage| &*damage.found).collect();
+        assert_eq!(found, ["none", "9 bytes"]);
+    }
 }
