@@ -4,59 +4,38 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, outside of #[test]
 
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::fs::{FileExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use testkit::noise;
+use testkit::place::{bytes, files, kills};
 
 const PAGE: usize = 16 << 10;
 
 /// A place with a home of its own, and a repository with small segments.
-struct Place {
-    dir: PathBuf,
-}
+struct Place(testkit::place::Place);
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.dir);
+impl Deref for Place {
+    type Target = testkit::place::Place;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
     }
 }
 
 impl Place {
     fn new(name: &str, segment_kib: u32) -> Self {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("backup-{name}"));
-        let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(dir.join("home")).unwrap();
-        let place = Self { dir };
+        let (tmp, program) = (env!("CARGO_TARGET_TMPDIR"), env!("CARGO_BIN_EXE_framewalk"));
+        let name = format!("backup-{name}");
+        let place = Self(testkit::place::Place::new(tmp, &name, program, &["backup"]));
         let kib = segment_kib.to_string();
         let made = place.run(&["init", "repo", "--segment-kib", &kib, "--base-every", "4"]);
         assert!(made.status.success(), "{made:?}");
         place
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_framewalk"));
-        command.arg("backup").args(args).current_dir(&self.dir);
-        command.env("HOME", self.dir.join("home"));
-        command.env_remove("XDG_CONFIG_HOME").env_remove("XDG_STATE_HOME");
-        command.stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
-    }
-
-    /// The last JSON object that a command prints, and its exit code.
-    fn json(&self, args: &[&str]) -> (Value, i32) {
-        let done = self.run(&[args, &["--json"]].concat());
-        let text = String::from_utf8(done.stdout.clone()).unwrap();
-        let last = text.lines().last().unwrap_or("null");
-        let value = serde_json::from_str(last).unwrap_or_else(|e| panic!("{e}: {done:?}"));
-        (value, done.status.code().unwrap())
     }
 
     fn push(&self) -> Value {
@@ -94,11 +73,6 @@ impl Place {
     }
 }
 
-/// Moments to kill at: `FRAMEWALK_KILLS` for a long run.
-fn kills() -> u64 {
-    std::env::var("FRAMEWALK_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(12)
-}
-
 #[test]
 fn a_push_killed_at_any_moment_leaves_no_broken_generation() {
     let place = Place::new("kill", 256);
@@ -133,10 +107,7 @@ fn a_resumed_push_sends_little_again() {
     let place = Place::new("resume", 256);
     let image = noise(2, 4000 * PAGE); // 65 MB: a segment is half a per cent
     fs::write(place.image(), &image).unwrap();
-    let segments = || {
-        let found = walk(&place.dir.join("repo/segments"));
-        found.iter().map(|path| path.metadata().unwrap().len()).sum::<u64>()
-    };
+    let segments = || bytes(&place.dir.join("repo/segments"));
     let mut child = place.command(&["push", "--repo", "repo", "disk.img"]);
     let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let deadline = Instant::now() + Duration::from_mins(1);
@@ -156,19 +127,6 @@ fn a_resumed_push_sends_little_again() {
     }
     place.good("resumed");
     assert!(fs::read(place.dir.join("out/disk.img")).unwrap() == image);
-}
-
-fn walk(dir: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            found.extend(walk(&path));
-        } else if !path.to_string_lossy().contains('#') {
-            found.push(path); // not what is still being put
-        }
-    }
-    found
 }
 
 #[test]
@@ -196,8 +154,7 @@ fn a_prune_killed_at_any_moment_loses_nothing() {
     let (done, code) = place.json(&args);
     assert_eq!((code, done["kept"].as_array().unwrap().len()), (0, 2), "{done}");
     place.good("pruned");
-    let stored: u64 =
-        walk(&place.dir.join("repo")).iter().map(|p| p.metadata().unwrap().len()).sum();
+    let stored = bytes(&place.dir.join("repo"));
     let live = done["live"].as_u64().unwrap();
     assert!(stored * 2 < live * 3, "{stored} stored for {live} live");
 }
@@ -208,7 +165,7 @@ fn exit_codes_and_damage_by_name() {
     fs::write(place.image(), noise(4, 40 * PAGE)).unwrap();
     place.push();
     place.good("whole");
-    let object = walk(&place.dir.join("repo/segments")).remove(0);
+    let object = files(&place.dir.join("repo/segments")).remove(0);
     let mut bytes = fs::read(&object).unwrap();
     bytes[5000] ^= 1;
     fs::set_permissions(&object, PermissionsExt::from_mode(0o600)).unwrap();
@@ -266,7 +223,7 @@ fn what_is_damaged_counts_as_verified_no_longer() {
     assert!(verified().is_string());
     let said = |args: &[&str]| String::from_utf8(place.run(args).stderr).unwrap();
     assert!(said(&["list", "--repo", "repo"]).contains("the newest verified generation is 1"));
-    let segment = walk(&place.dir.join("repo/segments")).remove(0);
+    let segment = files(&place.dir.join("repo/segments")).remove(0);
     fs::set_permissions(&segment, fs::Permissions::from_mode(0o644)).unwrap();
     let file = fs::OpenOptions::new().write(true).open(segment).unwrap();
     file.write_all_at(&[0; 64], 5000).unwrap();
@@ -339,9 +296,38 @@ fn a_drill_restores_checks_records_and_leaves_nothing() {
     assert_eq!((code, outcome(&failed, "command")), (1, Some(Value::from("bad"))), "{failed}");
     assert!(said().contains("THE LAST DRILL FAILED"), "{}", said());
     assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0);
-    assert_eq!(walk(&place.dir.join("repo/drills")).len(), 2);
+    assert_eq!(files(&place.dir.join("repo/drills")).len(), 2);
     let (set, _) = place.json(&["verify", "--repo", "repo"]);
     assert_eq!(set["good"], true, "records are objects of the repository: {set}");
+}
+
+#[test]
+fn a_hook_that_finds_a_damaged_database_stores_it_and_exits_with_1() {
+    let place = Place::new("hook-bad", 256);
+    if !practice(&place) {
+        println!("skipped: no mkfs.ext4 or sqlite3");
+        return;
+    }
+    let push = ["push", "--repo", "repo", "src", "--sqlite", "src/practice.db"];
+    let (good, code) = place.json(&push);
+    assert_eq!(code, 0, "{good}");
+    let database = place.dir.join("src/practice.db");
+    let file = fs::OpenOptions::new().write(true).open(&database).unwrap();
+    file.write_all_at(&[0xff; 3000], 3 * 4096).unwrap();
+    let done = place.run(&push);
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(1), "{said}");
+    assert!(said.contains("NOT CONSISTENT") && said.contains("practice.db"), "{said}");
+    assert!(said.contains("integrity_check says") && said.contains("generation 2"), "{said}");
+    let (report, code) = place.json(&push);
+    assert_eq!((code, &report["consistency"]), (1, &"not-consistent".into()), "{report}");
+    place.good("what is damaged is stored as it is");
+    assert!(fs::read(place.dir.join("out/src/practice.db")).unwrap() == fs::read(database).unwrap());
+    // what could not be read at all weighs more
+    let missing = [&push[..], &["missing"]].concat();
+    assert_eq!(place.run(&missing).status.code(), Some(2));
+    // unasked, it is not looked at
+    assert_eq!(place.json(&[&push[..], &["--no-check"]].concat()).1, 0);
 }
 
 #[test]
@@ -380,7 +366,7 @@ fn a_drill_without_room_or_of_a_damaged_generation_is_told() {
     let text = String::from_utf8(done.stderr).unwrap();
     assert_eq!(done.status.code(), Some(2), "{text}");
     assert!(text.contains("are free"), "{text}");
-    let segment = walk(&place.dir.join("repo/segments")).remove(0);
+    let segment = files(&place.dir.join("repo/segments")).remove(0);
     fs::set_permissions(&segment, PermissionsExt::from_mode(0o644)).unwrap();
     let file = fs::OpenOptions::new().write(true).open(segment).unwrap();
     file.write_all_at(&[0; 64], 5000).unwrap();
@@ -422,9 +408,9 @@ fn a_push_keeps_to_its_limit_and_its_hours() {
     assert!(line.contains(&format!("goes on at {}", &closed[..5])), "{line}");
     paused.kill().unwrap();
     paused.wait().unwrap();
-    assert_eq!(walk(&place.dir.join("repo/generations")).len(), 1, "nothing was pushed");
+    assert_eq!(files(&place.dir.join("repo/generations")).len(), 1, "nothing was pushed");
     assert!(command(&open).output().unwrap().status.success());
-    assert_eq!(walk(&place.dir.join("repo/generations")).len(), 2);
+    assert_eq!(files(&place.dir.join("repo/generations")).len(), 2);
     let (report, code) = place.json(&[&push[..], &["--yield-to-load"]].concat());
     assert_eq!(code, 0, "{report}");
     assert!(report["waited"]["load"].is_number(), "{report}");
@@ -446,7 +432,7 @@ fn a_scrub_remembers_where_it_was_and_what_it_finds_counts() {
     let (sealed, _) = scrub(&["--without-key", "--budget", "100"]);
     assert_eq!((&sealed["opened"], &sealed["never"]), (&Value::from(0), &Value::from(0)));
     assert!(sealed["oldest"].is_string(), "{sealed}");
-    for segment in walk(&place.dir.join("repo/segments")) {
+    for segment in files(&place.dir.join("repo/segments")) {
         fs::set_permissions(&segment, PermissionsExt::from_mode(0o644)).unwrap();
         let file = fs::OpenOptions::new().write(true).open(segment).unwrap();
         file.write_all_at(&[0; 64], 5000).unwrap();

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::ops::Deref;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -12,12 +13,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use testkit::noise;
+use testkit::place::{bytes, files, kills, last_json};
 
 const PAGE: usize = 16 << 10;
 
 /// A server's home and a client's, with a repository on the server.
 struct Place {
-    dir: PathBuf,
+    place: testkit::place::Place,
     server: Option<(Child, BufReader<std::process::ChildStdout>)>,
     address: String,
 }
@@ -28,20 +30,30 @@ impl Drop for Place {
             let _ = child.kill();
             let _ = child.wait();
         }
-        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+impl Deref for Place {
+    type Target = testkit::place::Place;
+
+    fn deref(&self) -> &Self::Target {
+        &self.place
     }
 }
 
 impl Place {
+    /// Without a repository, and without a server.
+    fn bare(name: &str) -> Self {
+        let (tmp, program) = (env!("CARGO_TARGET_TMPDIR"), env!("CARGO_BIN_EXE_framewalk"));
+        let name = format!("backup-net-{name}");
+        let place = testkit::place::Place::new(tmp, &name, program, &["backup"]);
+        Self { place, server: None, address: "127.0.0.1:0".to_owned() }
+    }
+
     fn new(name: &str) -> Self {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("backup-net-{name}"));
-        let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(dir.join("server")).unwrap();
-        fs::create_dir_all(dir.join("client")).unwrap();
-        let mut place = Self { dir, server: None, address: "127.0.0.1:0".to_owned() };
+        let mut place = Self::bare(name);
         let init = ["init", "repo", "--segment-kib", "256", "--base-every", "4"];
-        let made = place.command("server", &init).output().unwrap();
-        assert!(made.status.success(), "{made:?}");
+        place.on_server(&init);
         // the keys are carried over by hand
         let keys = place.dir.join("server/.config/framewalk/backup");
         let id = fs::read_dir(&keys).unwrap().next().unwrap().unwrap().file_name();
@@ -54,19 +66,17 @@ impl Place {
         place
     }
 
-    fn command(&self, home: &str, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_framewalk"));
-        command.arg("backup").args(args).current_dir(&self.dir);
-        command.env("HOME", self.dir.join(home));
-        command.env_remove("XDG_CONFIG_HOME").env_remove("XDG_STATE_HOME");
-        command.stdin(Stdio::null());
-        command
+    /// A command on the server that must succeed; what it printed.
+    fn on_server(&self, args: &[&str]) -> String {
+        let done = self.command_of("server", args).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+        String::from_utf8(done.stdout).unwrap()
     }
 
     /// Starts the server, on the port it had.
     fn serve(&mut self) -> Value {
         let args = ["serve", "--repo", "repo", "--listen", &self.address, "--json"];
-        let mut command = self.command("server", &args);
+        let mut command = self.command_of("server", &args);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
@@ -97,26 +107,25 @@ impl Place {
         format!("tls://{}", self.address)
     }
 
-    fn client(&self, args: &[&str]) -> Output {
+    /// A command on the client; `REPO` is the server's.
+    fn on_client(&self, args: &[&str]) -> Command {
         let repo = self.repo();
         let args: Vec<_> = args.iter().map(|a| if *a == "REPO" { &*repo } else { a }).collect();
-        self.command("client", &args).output().unwrap()
+        self.command_of("client", &args)
+    }
+
+    fn client(&self, args: &[&str]) -> Output {
+        self.on_client(args).output().unwrap()
     }
 
     /// The last JSON object of a command of the client, and its exit code.
     fn json(&self, args: &[&str]) -> (Value, i32) {
-        let done = self.client(&[args, &["--json"]].concat());
-        let text = String::from_utf8(done.stdout.clone()).unwrap();
-        let last = text.lines().last().unwrap_or("null");
-        let value = serde_json::from_str(last).unwrap_or_else(|e| panic!("{e}: {done:?}"));
-        (value, done.status.code().unwrap_or_else(|| panic!("{done:?}")))
+        last_json(&mut self.on_client(args))
     }
 
     fn enrol(&self, role: &str, name: &str) -> String {
         let args = ["enrol", "--repo", "repo", "--role", role, name, "--json"];
-        let made = self.command("server", &args).output().unwrap();
-        assert!(made.status.success(), "{made:?}");
-        let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+        let made: Value = serde_json::from_str(&self.on_server(&args)).unwrap();
         made["code"].as_str().unwrap().to_owned()
     }
 
@@ -147,11 +156,6 @@ impl Place {
     fn image(&self) -> PathBuf {
         self.dir.join("disk.img")
     }
-}
-
-/// Moments to kill at: `FRAMEWALK_KILLS` for a long run.
-fn kills() -> u64 {
-    std::env::var("FRAMEWALK_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(12)
 }
 
 #[test]
@@ -185,17 +189,16 @@ fn five_commands_over_tls() {
     assert_eq!(exit, 0, "{drilled}");
     assert_eq!(fs::read_dir(place.dir.join("repo/drills")).unwrap().count(), 1);
 
-    let peers = place.command("server", &["peers", "--repo", "repo", "--json"]).output().unwrap();
-    assert_eq!(String::from_utf8(peers.stdout).unwrap().lines().count(), 3);
-    let revoke = ["revoke", "--repo", "repo", "web1-source"];
-    assert!(place.command("server", &revoke).status().unwrap().success());
+    let peers = ["peers", "--repo", "repo", "--json"];
+    assert_eq!(place.on_server(&peers).lines().count(), 3);
+    place.on_server(&["revoke", "--repo", "repo", "web1-source"]);
     let done = place.client(&["push", "--repo", "REPO", "disk.img"]);
     let said = String::from_utf8(done.stderr).unwrap();
     assert!(done.status.code() == Some(2) && said.contains("not enrolled"), "{said}");
 
     let repo = place.dir.join("repo");
     let inside = ["peers", "--repo", "repo", "--serve-dir", "repo/serve"];
-    assert_eq!(place.command("server", &inside).status().unwrap().code(), Some(2));
+    assert_eq!(place.command_of("server", &inside).status().unwrap().code(), Some(2));
     assert!(!repo.join("serve").exists(), "no key in the repository");
 
     let (exit, sessions) = place.stop_server();
@@ -209,6 +212,113 @@ fn five_commands_over_tls() {
     for member in sessions[0].as_object().unwrap().keys() {
         assert!(document.contains(&format!("`{member}`")), "{member} is not documented");
     }
+}
+
+#[test]
+fn a_repository_made_over_tls_has_its_keys_here_and_only_here() {
+    let mut place = Place::bare("init");
+    fs::write(place.image(), noise(1, 100 * PAGE)).unwrap();
+    let said = |home: &str, args: &[&str]| {
+        let done = place.command_of(home, args).output().unwrap();
+        assert_eq!(done.status.code(), Some(2), "{args:?}: {done:?}");
+        String::from_utf8(done.stderr).unwrap()
+    };
+    // neither a folder that is missing nor an empty one is served, only one that was marked
+    let serve = ["serve", "--repo", "repo", "--listen", "127.0.0.1:0"];
+    assert!(said("server", &serve).contains("enrol --repo repo --role init"));
+    fs::create_dir(place.dir.join("repo")).unwrap();
+    assert!(said("server", &serve).contains("enrol --repo repo --role init"));
+    assert_eq!(fs::read_dir(place.dir.join("repo")).unwrap().count(), 0, "nothing is made");
+    let replaced = place.enrol("init", "other");
+    let code = place.enrol("init", "web1");
+    let reads = place.enrol("restore", "safe");
+    assert_eq!(place.serve()["awaits"], true);
+    let init = ["init", "REPO", "--segment-kib", "256"];
+    let no = place.client(&[&init[..], &["--code", &replaced]].concat());
+    assert!(String::from_utf8(no.stderr).unwrap().contains("replaced by a newer one"));
+    // who may only read cannot make it, and is told that there is nothing
+    assert_eq!(place.json(&["join", "REPO", "--code", &reads]).1, 0);
+    let no = place.client(&["list", "--repo", "REPO"]);
+    assert!(String::from_utf8(no.stderr).unwrap().contains("there is no repository here yet"));
+    let (made, exit) = place.json(&[&init[..], &["--code", &code]].concat());
+    assert_eq!((exit, &made["encrypted"]), (0, &Value::Bool(true)), "{made}");
+
+    // the three keys and the sheet are on the client, and the server has nothing but its own
+    let names = |home: &str| {
+        let found = files(&place.dir.join(home));
+        let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+        found.iter().map(name).collect::<std::collections::BTreeSet<_>>()
+    };
+    let client = names("client");
+    for key in ["source.key", "restore.key", "prune.key", "recovery.txt"] {
+        assert!(client.contains(key), "{client:?}");
+    }
+    assert!(!client.contains("init.json"), "nothing is left to be done: {client:?}");
+    let server = names("server");
+    assert!(server.iter().eq(["codes.json", "lock", "peers.json", "server.key"]), "{server:?}");
+    assert!(names("repo").iter().eq(["config"]), "{:?}", names("repo"));
+
+    // it is a source now: the same key pushes, and the role is used up
+    place.push();
+    place.good("pushed");
+    assert!(place.restored() == fs::read(place.image()).unwrap());
+    let again = place.client(&init);
+    let again = String::from_utf8(again.stderr).unwrap();
+    assert!(again.contains("holds a repository already"), "{again}");
+    let enrol = ["enrol", "--repo", "repo", "--role", "init", "web2"];
+    let enrol = place.command_of("server", &enrol).output().unwrap();
+    assert_eq!(enrol.status.code(), Some(2), "{enrol:?}");
+    let peers = place.on_server(&["peers", "--repo", "repo", "--json"]);
+    assert!(peers.contains("\"source\"") && !peers.contains("\"init\""), "{peers}");
+    let (exit, sessions) = place.stop_server();
+    assert_eq!(exit, Some(0));
+    let maker = sessions.iter().find(|s| s["role"] == "init" && s["put"] == 1);
+    assert_eq!(maker.unwrap()["peer"], "web1", "{sessions:?}");
+    assert_eq!(place.serve()["awaits"], false);
+    place.push();
+}
+
+#[test]
+fn an_init_that_was_cut_off_is_completed_by_the_next() {
+    let mut place = Place::bare("init-cut");
+    fs::write(place.image(), noise(1, 30 * PAGE)).unwrap();
+    let code = place.enrol("init", "web1");
+    place.serve();
+    let repo = place.repo();
+    let keys = |place: &Place| {
+        let found = files(&place.dir.join("client/.config/framewalk/backup"));
+        found.into_iter().filter(|path| path.ends_with("restore.key")).count()
+    };
+    // no room for a config: the keys are made, the repository is not
+    let full = place.dir.join("repo/config#1");
+    assert_eq!(place.json(&["join", "REPO", "--code", &code]).1, 0);
+    for n in 1..10_000 {
+        fs::write(place.dir.join(format!("repo/config#{n}")), "").unwrap();
+    }
+    let failed = place.client(&["init", "REPO"]);
+    let said = String::from_utf8(failed.stderr).unwrap();
+    assert_eq!(failed.status.code(), Some(2), "{said}");
+    assert!(said.contains("the same command without --code does the rest"), "{said}");
+    assert!(!place.dir.join("repo/config").exists() && keys(&place) == 1);
+    fs::remove_file(full).unwrap();
+    // something else is not what was begun
+    let other = place.client(&["init", "REPO", "--no-encryption"]);
+    let said = String::from_utf8(other.stderr).unwrap();
+    assert!(said.contains("other options") && said.contains("init.json"), "{said}");
+    let (made, exit) = place.json(&["init", "REPO"]);
+    assert_eq!((exit, keys(&place)), (0, 1), "with the keys that there were: {made}");
+    // the server did it, but this machine did not hear of it
+    let config = fs::read_to_string(place.dir.join("repo/config")).unwrap();
+    let pending = place.dir.join("client/.config/framewalk/backup/remotes");
+    let pending = pending.join(place.address.replace(':', "_")).join("init.json");
+    let text = serde_json::json!({
+        "config": config, "keys": made["keys"], "recovery": made["recovery"],
+    });
+    fs::write(&pending, text.to_string()).unwrap();
+    let (again, exit) = place.json(&["init", &repo]);
+    assert_eq!((exit, again), (0, made));
+    assert!(!pending.exists());
+    place.push();
 }
 
 #[test]
@@ -227,8 +337,7 @@ fn codes_wrong_used_mistyped_expired() {
     let _open = place.enrol("source", "web2");
     assert!(said(&code).contains("used already"));
     let expired = ["enrol", "--repo", "repo", "--role", "source", "--hours", "0", "late"];
-    let made = place.command("server", &expired).output().unwrap();
-    let late = String::from_utf8(made.stdout).unwrap();
+    let late = place.on_server(&expired);
     assert!(said(late.trim()).contains("expired"));
 }
 
@@ -249,7 +358,7 @@ fn a_server_killed_at_any_moment_leaves_no_broken_generation() {
         }
         let repo = place.repo();
         let args = ["push", "--repo", &repo, "disk.img"];
-        let mut push = place.command("client", &args);
+        let mut push = place.command_of("client", &args);
         let mut push = push.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(whole.mul_f64((round * 37 % 100) as f64 / 80.0));
         place.kill_server();
@@ -273,13 +382,10 @@ fn a_killed_push_over_tls_resumes_and_a_lost_server_is_said() {
     place.join("restore");
     let image = noise(2, 2000 * PAGE); // 33 MB: a segment is 0.8 %
     fs::write(place.image(), &image).unwrap();
-    let stored = |place: &Place| {
-        let found = walk(&place.dir.join("repo/segments"));
-        found.iter().map(|path| path.metadata().unwrap().len()).sum::<u64>()
-    };
+    let stored = |place: &Place| bytes(&place.dir.join("repo/segments"));
     let start = |place: &Place| {
         let args = ["push", "--repo", &place.repo(), "disk.img"];
-        let mut push = place.command("client", &args);
+        let mut push = place.command_of("client", &args);
         let child = push.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let deadline = Instant::now() + Duration::from_mins(1);
         let begun = stored(place);
@@ -307,17 +413,4 @@ fn a_killed_push_over_tls_resumes_and_a_lost_server_is_said() {
     assert!(!killed || report["resumed"].as_u64().unwrap() > 0, "{report}");
     place.good("resumed");
     assert!(place.restored() == image);
-}
-
-fn walk(dir: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            found.extend(walk(&path));
-        } else if !path.to_string_lossy().contains('#') {
-            found.push(path);
-        }
-    }
-    found
 }

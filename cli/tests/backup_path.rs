@@ -12,37 +12,22 @@ use std::process::{Child, Command, Output, Stdio};
 
 use testkit::net::Lab;
 use testkit::noise;
+use testkit::place::files;
 
 const SERVER: &str = "tls://10.77.0.1:4780";
 const NEAR: [&str; 4] = ["--path", "left", "--address", "10.77.0.2/24"];
 const FAR: [&str; 4] = ["--path", "right", "--address", "10.77.0.1/24"];
 
-struct Place(PathBuf);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+struct Place(testkit::place::Place);
 
 impl Place {
     fn new() -> Self {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("backup-path");
-        let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(dir.join("home")).unwrap();
-        Self(dir)
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_framewalk"));
-        command.arg("backup").args(args).current_dir(&self.0).stdin(Stdio::null());
-        command.env("HOME", self.0.join("home"));
-        command.env_remove("XDG_CONFIG_HOME").env_remove("XDG_STATE_HOME");
-        command
+        let (tmp, program) = (env!("CARGO_TARGET_TMPDIR"), env!("CARGO_BIN_EXE_framewalk"));
+        Self(testkit::place::Place::new(tmp, "backup-path", program, &["backup"]))
     }
 
     fn run(&self, args: &[&str]) -> Output {
-        let done = self.command(args).output().unwrap();
+        let done = self.0.run(args);
         assert!(done.status.success(), "{args:?}: {done:?}");
         done
     }
@@ -59,7 +44,7 @@ struct Server(Child, BufReader<std::process::ChildStderr>);
 impl Server {
     fn start(place: &Place) -> Self {
         let args = [&["serve", "--repo", "repo"][..], &FAR].concat();
-        let mut child = place.command(&args).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = place.0.command(&args).stderr(Stdio::piped()).spawn().unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         said.read_line(&mut line).unwrap();
@@ -93,10 +78,10 @@ fn privileged_a_push_through_the_path_comes_back_as_it_was() {
     lab.cable("left", "right", 1500);
     let place = Place::new();
     place.run(&["init", "repo"]);
-    fs::create_dir(place.0.join("data")).unwrap();
+    fs::create_dir(place.0.dir.join("data")).unwrap();
     let (disk, small) = (noise(1, 9_000_000), noise(2, 70_001));
-    fs::write(place.0.join("data/disk.img"), &disk).unwrap();
-    fs::write(place.0.join("data/small"), &small).unwrap();
+    fs::write(place.0.dir.join("data/disk.img"), &disk).unwrap();
+    fs::write(place.0.dir.join("data/small"), &small).unwrap();
 
     let server = Server::start(&place);
     for (name, role) in [("pc", "source"), ("keeper", "restore"), ("pruner", "prune")] {
@@ -109,25 +94,25 @@ fn privileged_a_push_through_the_path_comes_back_as_it_was() {
     assert!(said.contains("the path by left:") && said.contains("all accounted for"), "{said}");
     let mut changed = disk.clone();
     changed[5_000_000..5_000_100].fill(7);
-    fs::write(place.0.join("data/disk.img"), &changed).unwrap();
+    fs::write(place.0.dir.join("data/disk.img"), &changed).unwrap();
     place.near(&["push", "--repo", SERVER, "data"]);
     assert!(!place.near(&["list", "--repo", SERVER]).stdout.is_empty());
     place.near(&["verify", "--repo", SERVER]);
     for (generation, image) in [("1", &disk), ("2", &changed)] {
         let to = format!("back{generation}");
         place.near(&["restore", "--repo", SERVER, generation, "--to", &to]);
-        let found = find(&place.0.join(&to), "disk.img").unwrap();
+        let found = find(&place.0.dir.join(&to), "disk.img").unwrap();
         assert!(fs::read(found).unwrap() == *image, "generation {generation}");
-        let found = find(&place.0.join(&to), "small").unwrap();
+        let found = find(&place.0.dir.join(&to), "small").unwrap();
         assert!(fs::read(found).unwrap() == small, "generation {generation}");
     }
     place.near(&["prune", "--repo", SERVER, "--keep-last", "1"]);
 
     // the kernel has no part in it, and without the path there is no way
-    let without = place.command(&["list", "--repo", SERVER]).output().unwrap();
+    let without = place.0.command(&["list", "--repo", SERVER]).output().unwrap();
     assert_eq!(without.status.code(), Some(2), "{without:?}");
     let named = ["list", "--repo", "tls://nas", "--path", "left", "--address", "10.77.0.2/24"];
-    let unnamed = place.command(&named).output().unwrap();
+    let unnamed = place.0.command(&named).output().unwrap();
     assert_eq!(unnamed.status.code(), Some(2), "{unnamed:?}");
 
     let said = server.stop();
@@ -137,12 +122,5 @@ fn privileged_a_push_through_the_path_comes_back_as_it_was() {
 
 /// The file of that name somewhere below.
 fn find(folder: &Path, name: &str) -> Option<PathBuf> {
-    fs::read_dir(folder).ok()?.flatten().find_map(|entry| {
-        let path = entry.path();
-        if path.is_dir() {
-            find(&path, name)
-        } else {
-            (path.file_name()?.to_str()? == name).then_some(path)
-        }
-    })
+    files(folder).into_iter().find(|path| path.ends_with(name))
 }

@@ -6,19 +6,27 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, outside of #[test]
 
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
 use serde_json::Value;
 use testkit::noise;
+use testkit::place::{bytes, number};
 
 const PAGE: usize = 16 << 10;
 
-struct Place {
-    dir: PathBuf,
+struct Place(testkit::place::Place);
+
+impl Deref for Place {
+    type Target = testkit::place::Place;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 impl Drop for Place {
@@ -27,40 +35,21 @@ impl Drop for Place {
             // mounted by the test of full disks only, in its own namespace
             let _ = nix::mount::umount(&self.dir.join(name));
         }
-        let _ = fs::remove_dir_all(&self.dir);
     }
-}
-
-fn number(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(otherwise)
 }
 
 impl Place {
     fn new(name: &str) -> Self {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("torture-{name}"));
-        let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(dir.join("home")).unwrap();
-        Self { dir }
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_framewalk"));
-        command.arg("backup").args(args).current_dir(&self.dir);
-        command.env("HOME", self.dir.join("home")).stdin(Stdio::null());
-        command.env_remove("XDG_CONFIG_HOME").env_remove("XDG_STATE_HOME");
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
+        let (tmp, program) = (env!("CARGO_TARGET_TMPDIR"), env!("CARGO_BIN_EXE_framewalk"));
+        let name = format!("torture-{name}");
+        Self(testkit::place::Place::new(tmp, &name, program, &["backup"]))
     }
 
     /// The last JSON object that a command prints; it must succeed.
     fn json(&self, args: &[&str]) -> Value {
-        let done = self.run(&[args, &["--json"]].concat());
-        assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
-        let text = String::from_utf8(done.stdout).unwrap();
-        serde_json::from_str(text.lines().last().unwrap()).unwrap()
+        let (value, code) = self.0.json(args);
+        assert_eq!(code, 0, "{args:?}: {value}");
+        value
     }
 
     /// Runs a command to its end; its peak memory in MiB, looked at every few milliseconds.
@@ -83,20 +72,7 @@ impl Place {
 
     /// Bytes of the repository's objects.
     fn stored(&self) -> u64 {
-        let mut todo = vec![self.dir.join("repo")];
-        let mut bytes = 0;
-        while let Some(dir) = todo.pop() {
-            for entry in fs::read_dir(dir).unwrap() {
-                let entry = entry.unwrap();
-                let meta = entry.metadata().unwrap();
-                if meta.is_dir() {
-                    todo.push(entry.path());
-                } else if !entry.path().to_string_lossy().contains('#') {
-                    bytes += meta.len();
-                }
-            }
-        }
-        bytes
+        bytes(&self.dir.join("repo"))
     }
 
     fn same(&self, context: &str) {

@@ -5,9 +5,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::crypt::{DataKey, SEALED_KEY_BYTES, random};
-use crate::error::{At, Error};
+use crate::draft::InitOptions;
+use crate::error::Error;
 use crate::generation::Manifest;
-use crate::hash::{Hash, as_hex, hex};
+use crate::hash::{Hash, as_hex};
 use crate::keys::{self, Key, Secret};
 use crate::segment::Table;
 use crate::store::{Store, segment_name};
@@ -16,6 +17,8 @@ use crate::store::{Store, segment_name};
 pub const PAGE: usize = 16 << 10;
 /// The most that is read of an object that is not a segment.
 pub(crate) const OBJECT_BYTES_MAX: u64 = 64 << 20;
+/// The most that is read of a `config`.
+pub(crate) const CONFIG_BYTES_MAX: u64 = 64 << 10;
 
 /// The repository's `config`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -50,38 +53,6 @@ pub struct Config {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(transparent)]
 struct Digits(#[serde(with = "as_hex")] [u8; 32]);
-
-/// How a repository is made.
-#[derive(Debug, Clone)]
-pub struct InitOptions {
-    /// Encrypt pages and names.
-    pub encryption: bool,
-    /// A segment is closed at this many bytes.
-    pub segment: u32,
-    /// Delta layers before a new base.
-    pub base_every: u32,
-}
-
-impl Default for InitOptions {
-    fn default() -> Self {
-        Self { encryption: true, segment: 16 << 20, base_every: 16 }
-    }
-}
-
-/// Keys of a new repository.
-#[derive(Debug)]
-pub struct NewKeys {
-    /// `source.key`.
-    pub source: Key,
-    /// `restore.key`.
-    pub restore: Key,
-    /// `prune.key`.
-    pub prune: Key,
-    /// The recovery sheet's text.
-    pub sheet: String,
-    /// The repository's id in hexadecimal.
-    pub repository: String,
-}
 
 /// An open repository.
 #[derive(Debug, Clone)]
@@ -118,52 +89,6 @@ pub struct Writer {
 }
 
 impl Repository {
-    /// Makes a new, empty repository in a directory that is empty or does not exist.
-    ///
-    /// `keep` gets the keys before the repository exists, so that there is never one without keys.
-    pub fn init(
-        path: &Path,
-        options: &InitOptions,
-        keep: impl FnOnce(&NewKeys) -> Result<(), Error>,
-    ) -> Result<NewKeys, Error> {
-        std::fs::create_dir_all(path).at("make the repository", path)?;
-        if std::fs::read_dir(path).at("read", path)?.next().is_some() {
-            let say =
-                format!("{} is not empty: a repository is made in a new directory", path.display());
-            return Err(Error::Request(say));
-        }
-        let (seed, source, prune) = (Secret(*random()), Secret(*random()), Secret(*random()));
-        let id_key = keys::id_key(&seed);
-        let config = Config {
-            schema: "framewalk.repository/1".to_owned(),
-            repository: *random(),
-            page: PAGE as u32,
-            segment: options.segment,
-            base_every: options.base_every,
-            suite: if options.encryption { "aes-256-gcm" } else { "none" }.to_owned(),
-            restore_public: *keys::restore_secret(&seed).public_key().as_bytes(),
-            source_public: keys::public(&source),
-            prune_public: keys::public(&prune),
-            drill_public: Some(Digits(keys::public(&keys::drill_secret(&seed)))),
-            id_key: (!options.encryption).then(|| id_key.clone()),
-        };
-        let text =
-            serde_json::to_string_pretty(&config).map_err(|e| Error::Request(e.to_string()))?;
-        let fingerprint = Hash::of(text.as_bytes());
-        let repository = hex(&config.repository);
-        let place = path.display().to_string();
-        let keys = NewKeys {
-            sheet: keys::recovery_sheet(&seed, &fingerprint, &repository, &place),
-            source: Key::Source { config: fingerprint, id_key, sign: source },
-            restore: Key::Restore { config: fingerprint, seed },
-            prune: Key::Prune { config: fingerprint, sign: prune },
-            repository,
-        };
-        keep(&keys)?;
-        Store::directory(path)?.put("config", text.into())?;
-        Ok(keys)
-    }
-
     /// Opens the repository in a directory.
     pub fn open(path: &Path) -> Result<Self, Error> {
         Self::in_store(Store::directory(path)?, &path.display().to_string())
@@ -171,21 +96,11 @@ impl Repository {
 
     /// Opens the repository in a store; `place` names it in errors.
     pub fn in_store(store: Store, place: &str) -> Result<Self, Error> {
-        let Some(text) = store.get("config", 1 << 16)? else {
+        let Some(text) = store.get("config", CONFIG_BYTES_MAX)? else {
             let say = format!("{place} is no backup repository: it has no config");
             return Err(Error::Request(say));
         };
-        let config: Config = serde_json::from_slice(&text)
-            .map_err(|e| Error::damage("config", e.column() as u64, "its JSON", e.to_string()))?;
-        let known = config.schema == "framewalk.repository/1"
-            && config.page as usize == PAGE
-            && (1 << 16..=64 << 20).contains(&config.segment)
-            && (1..=1024).contains(&config.base_every)
-            && config.encrypted() != (config.suite == "none")
-            && config.encrypted() != config.id_key.is_some();
-        if !known {
-            return Err(Error::damage("config", 0, "a config of version 1", "something else"));
-        }
+        let config = Config::parse(&text)?;
         Ok(Self { store, config, fingerprint: Hash::of(&text) })
     }
 
@@ -279,6 +194,43 @@ impl Repository {
 }
 
 impl Config {
+    /// Reads a `config`; one that is not of a known version is damage.
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, Error> {
+        let config: Self = serde_json::from_slice(text)
+            .map_err(|e| Error::damage("config", e.column() as u64, "its JSON", e.to_string()))?;
+        let known = config.schema == "framewalk.repository/1"
+            && config.page as usize == PAGE
+            && (1 << 16..=64 << 20).contains(&config.segment)
+            && (1..=1024).contains(&config.base_every)
+            && config.encrypted() != (config.suite == "none")
+            && config.encrypted() != config.id_key.is_some();
+        if !known {
+            return Err(Error::damage("config", 0, "a config of version 1", "something else"));
+        }
+        Ok(config)
+    }
+
+    /// The config of a new repository, whose keys were just drawn.
+    pub(crate) fn new(
+        repository: [u8; 16],
+        options: &InitOptions,
+        (seed, source, prune): (&Secret, &Secret, &Secret),
+    ) -> Self {
+        Self {
+            schema: "framewalk.repository/1".to_owned(),
+            repository,
+            page: PAGE as u32,
+            segment: options.segment,
+            base_every: options.base_every,
+            suite: if options.encryption { "aes-256-gcm" } else { "none" }.to_owned(),
+            restore_public: *keys::restore_secret(seed).public_key().as_bytes(),
+            source_public: keys::public(source),
+            prune_public: keys::public(prune),
+            drill_public: Some(Digits(keys::public(&keys::drill_secret(seed)))),
+            id_key: (!options.encryption).then(|| keys::id_key(seed)),
+        }
+    }
+
     /// The key that checks drills.
     pub(crate) fn drill_public(&self) -> Option<&[u8; 32]> {
         self.drill_public.as_ref().map(|public| &public.0)

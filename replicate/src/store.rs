@@ -13,7 +13,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
 use crate::error::{At, Error};
 use crate::hash::{Hash, hex};
-use crate::wire::Remote;
+use crate::wire::{Remote, Welcome};
 
 /// Objects by name. Calls block.
 #[derive(Debug, Clone)]
@@ -59,6 +59,14 @@ impl Store {
     /// What a server keeps.
     pub fn remote(remote: Remote) -> Self {
         Self { inner: Inner::Remote(Arc::new(remote)), sent: Arc::default() }
+    }
+
+    /// What a server said of itself and of us; none where the repository is a directory.
+    pub fn welcome(&self) -> Option<&Welcome> {
+        match &self.inner {
+            Inner::Directory(_) => None,
+            Inner::Remote(remote) => Some(remote.welcome()),
+        }
     }
 
     /// Whether every request takes a journey: then many should be under way at once.

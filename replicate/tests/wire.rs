@@ -1,139 +1,22 @@
 //! A repository behind a server: over TLS on loopback, and what the server refuses.
 #![allow(clippy::unwrap_used)] // helpers of tests, outside of #[test]
 
-use std::collections::BTreeMap;
+#[path = "wire/init.rs"]
+mod init;
+#[path = "wire/place.rs"]
+mod place;
+
 use std::fs;
-use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use place::{PAGE, Place, Thief, all, cutting, restored, segment_name};
 use replicate::keys::Key;
-use replicate::push::{Options, Report, push};
-use replicate::wire::{
-    Decoder, Halves, Joined, Limits, Message, PIECE, Peers, Role, Service, Session, VERSION,
-    connect, secure,
-};
-use replicate::{Error, Hash, InitOptions, NewKeys, Repository, Retention, prune, restore, verify};
+use replicate::wire::{Halves, Joined, Message, Role, connect, secure};
+use replicate::{Repository, Retention, prune};
 use testkit::noise;
-
-const PAGE: usize = 16 << 10;
-
-/// A repository with a server in front of it, on a port of loopback.
-struct Place {
-    dir: tempfile::TempDir,
-    keys: NewKeys,
-    service: Arc<Service>,
-    peers: Arc<Peers>,
-    address: String,
-    sessions: Arc<Mutex<Vec<Session>>>,
-    open: Arc<AtomicUsize>,
-    accepting: Option<JoinHandle<()>>,
-}
-
-impl Place {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let options = InitOptions { segment: 256 << 10, base_every: 4, ..InitOptions::default() };
-        let keys = Repository::init(&dir.path().join("repo"), &options, |_| Ok(())).unwrap();
-        let repository = Repository::open(&dir.path().join("repo")).unwrap();
-        let service = Arc::new(Service::new(repository, Limits::default()).unwrap());
-        let peers = Arc::new(Peers::open(&dir.path().join("serve")).unwrap());
-        let listener = TcpListener::bind("[::1]:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let sessions: Arc<Mutex<Vec<Session>>> = Arc::default();
-        let open = Arc::new(AtomicUsize::new(0));
-        let (serving, known, told, count) =
-            (Arc::clone(&service), Arc::clone(&peers), Arc::clone(&sessions), Arc::clone(&open));
-        let accepting = std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                if serving.stopped() {
-                    return;
-                }
-                let (serving, known) = (Arc::clone(&serving), Arc::clone(&known));
-                let (told, count) = (Arc::clone(&told), Arc::clone(&count));
-                count.fetch_add(1, Ordering::SeqCst);
-                let halves = Halves::tcp(stream.unwrap()).unwrap();
-                std::thread::spawn(move || {
-                    let session = serving.tls(halves, &known);
-                    told.lock().unwrap().push(session);
-                    count.fetch_sub(1, Ordering::SeqCst);
-                });
-            }
-        });
-        let accepting = Some(accepting);
-        Self { dir, keys, service, peers, address, sessions, open, accepting }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn stream(&self) -> impl Fn() -> io::Result<Halves> + Send + Sync + 'static {
-        let address = self.address.clone();
-        move || Halves::tcp(TcpStream::connect(&address)?)
-    }
-
-    fn join(&self, name: &str, role: Role) -> Joined {
-        let code = self.peers.enrol(name, role, 60).unwrap();
-        Joined::join(&code, || self.stream()()).unwrap()
-    }
-
-    fn open(&self, joined: &Joined) -> Result<Repository, Error> {
-        let store = connect("the server", joined.clone(), self.stream())?;
-        Repository::in_store(store, "the server")
-    }
-
-    fn push(&self, repository: &Repository, paths: &[PathBuf]) -> Result<Report, Error> {
-        let writer = repository.writer(&self.keys.source)?;
-        let options = Options {
-            paths: paths.to_vec(),
-            state: self.path("state"),
-            trust_stat: Vec::new(),
-            full_hash_every: 0,
-            snapshot: false,
-            threads: 2,
-            ..Options::default()
-        };
-        push(repository, &writer, &options, &mut |_| {})
-    }
-
-    /// Waits until every session has ended.
-    fn settle(&self) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while self.open.load(Ordering::SeqCst) > 0 {
-            assert!(Instant::now() < deadline, "a session does not end");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    fn good(&self, repository: &Repository) {
-        let reader = repository.reader(Some(&self.keys.restore)).unwrap();
-        let found = verify(repository, Some(&reader), None, &|_| {}).unwrap();
-        assert!(found.damage.is_empty(), "{:?}", found.damage);
-        assert!(found.generations.values().all(|good| *good));
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.service.stop();
-        let _ = TcpStream::connect(&self.address);
-        if let Some(accepting) = self.accepting.take() {
-            let _ = accepting.join();
-        }
-    }
-}
-
-fn restored(repository: &Repository, key: &Key, to: &Path) -> Vec<u8> {
-    let reader = repository.reader(Some(key)).unwrap();
-    let newest = repository.generations().unwrap().pop().unwrap().unwrap();
-    restore(repository, &reader, &newest, to, &[], &|_| {}).unwrap();
-    fs::read(to.join("disk.img")).unwrap()
-}
+use testkit::place::kills;
 
 #[test]
 fn all_of_it_over_tls() {
@@ -163,85 +46,6 @@ fn all_of_it_over_tls() {
     place.good(&repository);
     place.good(&Repository::open(&place.path("repo")).unwrap());
     assert!(restored(&repository, &place.keys.restore, &place.path("again")) == bytes);
-}
-
-/// A source whose key was stolen: speaks the protocol as it likes.
-struct Thief {
-    halves: Halves,
-    decoder: Decoder,
-    next: u32,
-}
-
-impl Thief {
-    fn new(place: &Place, joined: &Joined) -> Self {
-        let halves = secure(place.stream()().unwrap(), joined).unwrap();
-        let mut thief = Self { halves, decoder: Decoder::default(), next: 1 };
-        thief.say(0, &Message::Hello { version: VERSION });
-        let (_, welcome) = thief.hear().unwrap();
-        assert!(welcome.starts_with("Welcome"), "{welcome}");
-        thief
-    }
-
-    fn say(&mut self, id: u32, message: &Message<'_>) {
-        let mut frame = Vec::new();
-        message.encode(id, &mut frame);
-        let _ = self.halves.write.write_all(&frame).and_then(|()| self.halves.write.flush());
-    }
-
-    /// The next frame, in words; `None`: the server hung up.
-    fn hear(&mut self) -> Option<(u32, String)> {
-        loop {
-            match self.decoder.poll() {
-                Ok(Some((id, message))) => return Some((id, format!("{message:?}"))),
-                Ok(None) => {}
-                Err(e) => panic!("{e}"),
-            }
-            match self.halves.read.read(self.decoder.space()) {
-                Ok(0) => return None,
-                Ok(n) => self.decoder.filled(n),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return None,
-            }
-        }
-    }
-
-    fn ask(&mut self, message: &Message<'_>) -> String {
-        self.next += 1;
-        self.say(self.next, message);
-        let (id, heard) = self.hear().expect("an answer");
-        assert_eq!(id, self.next, "{heard}");
-        heard
-    }
-
-    fn put(&mut self, name: &str, bytes: &[u8]) -> String {
-        self.next += 1;
-        self.say(self.next, &Message::Put { size: bytes.len() as u64, name });
-        for piece in bytes.chunks(PIECE) {
-            self.say(self.next, &Message::Data(piece));
-        }
-        let (id, heard) = self.hear().expect("an answer");
-        assert_eq!(id, self.next, "{heard}");
-        heard
-    }
-}
-
-/// Every file of a folder with its bytes.
-fn all(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(all(&path));
-        } else {
-            found.insert(path.clone(), fs::read(&path).unwrap());
-        }
-    }
-    found
-}
-
-fn segment_name(bytes: &[u8]) -> String {
-    let hash = Hash::of(bytes).to_string();
-    format!("segments/{}/{hash}", &hash[..2])
 }
 
 #[test]
@@ -464,43 +268,6 @@ fn hostile_bytes_cost_a_session_and_nothing_else() {
     place.good(&Repository::open(&place.path("repo")).unwrap());
 }
 
-/// Passes bytes on until so many went by in both directions together, then cuts; the next
-/// connection gets the next number.
-fn cutting(to: String, cuts: Vec<u64>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    std::thread::spawn(move || {
-        let mut cuts = cuts.into_iter();
-        for near in listener.incoming().map_while(Result::ok) {
-            let left = Arc::new(AtomicI64::new(cuts.next().map_or(i64::MAX, |n| n as i64)));
-            let Ok(far) = TcpStream::connect(&to) else { continue };
-            for (mut from, mut into) in
-                [(near.try_clone().unwrap(), far.try_clone().unwrap()), (far, near)]
-            {
-                let left = Arc::clone(&left);
-                std::thread::spawn(move || {
-                    let mut bytes = [0; 4096];
-                    while let Ok(n @ 1..) = from.read(&mut bytes) {
-                        let before = left.fetch_sub(n as i64, Ordering::Relaxed);
-                        let may = (before.max(0) as usize).min(n);
-                        if into.write_all(&bytes[..may]).is_err() || may < n {
-                            break;
-                        }
-                    }
-                    let _ = from.shutdown(std::net::Shutdown::Both);
-                    let _ = into.shutdown(std::net::Shutdown::Both);
-                });
-            }
-        }
-    });
-    address
-}
-
-/// Moments to cut at: `FRAMEWALK_KILLS` for a long run.
-fn cuts() -> u64 {
-    std::env::var("FRAMEWALK_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(12)
-}
-
 #[test]
 fn a_connection_cut_anywhere_costs_a_segment_at_most() {
     let place = Place::new();
@@ -508,7 +275,7 @@ fn a_connection_cut_anywhere_costs_a_segment_at_most() {
     let image = place.path("disk.img");
     let size = 1000 * PAGE as u64; // 16 MB: a segment is 1.6 %
     let mut past = 0;
-    for round in 0..cuts() {
+    for round in 0..kills() {
         fs::write(&image, noise(100 + round, size as usize)).unwrap();
         // the n-th connection is cut after so many bytes: early, in the middle, near the end
         let at = size * (round * 37 % 101) / 100 + round * 911;
@@ -530,6 +297,6 @@ fn a_connection_cut_anywhere_costs_a_segment_at_most() {
         assert!(received <= needed + size / 20, "cut at {at}: {received} bytes for {needed}");
         past += u64::from(at < size);
     }
-    assert!(past * 2 > cuts(), "most are cut in the middle");
+    assert!(past * 2 > kills(), "most are cut in the middle");
     place.good(&Repository::open(&place.path("repo")).unwrap());
 }

@@ -2,6 +2,7 @@
 //!
 //! * [`build`] makes frames: etherparse's builder where it reaches, our own bytes beyond it.
 //! * [`net`] moves a test into a network namespace of its own (Linux, root).
+//! * [`place`] runs a program in a folder and with homes of a test's own.
 //! * [`truth`] compares the decoder with the fields tshark prints for the same capture.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -9,6 +10,7 @@
 pub mod build;
 #[cfg(target_os = "linux")]
 pub mod net;
+pub mod place;
 pub mod process;
 pub mod truth;
 

@@ -53,6 +53,9 @@ use crate::exit::Exit;
         framewalk backup enrol --repo /srv/repo --role source web1       there: prints a code\n  \
         framewalk backup join tls://nas:4780 --code CODE                 on web1, once\n  \
         framewalk backup push --repo tls://nas:4780 /srv/practice.fdb    on web1\n\n\
+        A repository on another host whose keys never were there:\n  \
+        framewalk backup enrol --repo /srv/repo --role init web1         on the server, then serve\n  \
+        framewalk backup init tls://nas:4780 --code CODE                 on web1\n\n\
         The same between two hosts on a segment, through the switch of this program and past the \
         kernel's stack:\n  \
         framewalk backup serve --repo /srv/repo --path eth1 --address 10.77.0.1/24\n  \
@@ -69,7 +72,7 @@ pub struct Args {
 pub enum What {
     /// Make a repository, its three keys and the recovery sheet
     Init(init::Args),
-    /// Add a generation
+    /// Add a generation; exits 1 if a hook finds that a database is not consistent
     Push(push::Args),
     /// Generations, or the files of one and how each was judged
     List(list::Args),

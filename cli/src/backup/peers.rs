@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
-use replicate::Repository;
-use replicate::wire::{Peers, Role};
+use anyhow::{Context, bail};
+use replicate::wire::{Awaited, Peers, Role};
+use replicate::{Repository, hex};
 use serde_json::json;
 
-use super::remote;
+use super::{keys, remote};
 use crate::cli::Globals;
 use crate::exit::Exit;
 use crate::walk::talk;
@@ -23,16 +23,65 @@ pub struct Served {
     pub serve_dir: Option<PathBuf>,
 }
 
+/// What is in a folder that is served.
+pub(super) enum Folder {
+    /// A repository.
+    Made(Box<Repository>),
+    /// Nothing yet: it awaits one.
+    Awaited(Awaited),
+}
+
+impl Folder {
+    pub(super) fn repository(&self) -> &[u8; 16] {
+        match self {
+            Self::Made(repository) => &repository.config.repository,
+            Self::Awaited(awaited) => &awaited.repository,
+        }
+    }
+}
+
 impl Served {
-    pub(super) fn open(&self) -> anyhow::Result<(Repository, Peers)> {
-        let repository = Repository::open(super::directory(&self.repo)?)?;
-        let folder = remote::serve_dir(self.serve_dir.as_deref(), &repository)?;
+    pub(super) fn open(&self) -> anyhow::Result<(Folder, Peers)> {
+        let root = super::directory(&self.repo)?;
+        let folder = match Awaited::open(root)? {
+            Some(awaited) => Folder::Awaited(awaited),
+            None => Folder::Made(Box::new(Repository::open(root).with_context(|| {
+                format!(
+                    "no repository to serve; for another machine to make one in an empty folder: \
+                     framewalk backup enrol --repo {} --role init NAME",
+                    root.display()
+                )
+            })?)),
+        };
+        let peers = self.peers(folder.repository())?;
+        if let Folder::Made(_) = folder {
+            // left by who was killed when it was made
+            peers.made()?;
+        }
+        Ok((folder, peers))
+    }
+
+    /// The server's own key and its peers.
+    fn peers(&self, repository: &[u8; 16]) -> anyhow::Result<Peers> {
+        let folder = match &self.serve_dir {
+            Some(dir) => dir.clone(),
+            None => keys::default_dir(&hex(repository))?.join("serve"),
+        };
         let root = self.repo.canonicalize()?;
         let inside = |path: &PathBuf| path.canonicalize().is_ok_and(|p| p.starts_with(&root));
         if inside(&folder) || folder.ancestors().any(|above| inside(&above.to_owned())) {
             bail!("{} lies in the repository: the server's key must not", folder.display());
         }
-        Ok((repository, Peers::open(&folder)?))
+        Ok(Peers::open(&folder)?)
+    }
+
+    /// Those of a folder that awaits a repository, from now on if it did not.
+    fn awaiting(&self) -> anyhow::Result<Peers> {
+        let root = super::directory(&self.repo)?;
+        if Repository::open(root).is_ok() {
+            bail!("{} holds a repository: it is not made again", root.display());
+        }
+        self.peers(&Awaited::mark(root)?.repository)
     }
 }
 
@@ -41,8 +90,9 @@ impl Served {
 pub struct EnrolArgs {
     #[command(flatten)]
     pub served: Served,
-    /// What it may do
-    #[arg(long, value_name = "ROLE", value_parser = ["source", "restore", "prune"])]
+    /// What it may do; init: make the repository, in a folder that is empty or does not exist, and
+    /// be its source from then on
+    #[arg(long, value_name = "ROLE", value_parser = ["source", "restore", "prune", "init"])]
     pub role: String,
     /// How the server calls it: letters, digits, dots, dashes
     #[arg(value_name = "NAME")]
@@ -70,11 +120,15 @@ pub struct RevokeArgs {
 }
 
 pub(super) fn enrol(args: &EnrolArgs, globals: &Globals) -> anyhow::Result<Exit> {
-    let (_, peers) = args.served.open()?;
     let role = match &*args.role {
         "source" => Role::Source,
         "restore" => Role::Restore,
-        _ => Role::Prune,
+        "prune" => Role::Prune,
+        _ => Role::Init,
+    };
+    let peers = match role {
+        Role::Init => args.served.awaiting()?,
+        _ => args.served.open()?.1,
     };
     let code = peers.enrol(&args.name, role, i64::from(args.hours) * 3600)?.text();
     if globals.json {
@@ -89,8 +143,9 @@ pub(super) fn enrol(args: &EnrolArgs, globals: &Globals) -> anyhow::Result<Exit>
     }
     line!("{code}");
     if !globals.quiet {
+        let what = if role == Role::Init { "init" } else { "join" };
         talk(&format!(
-            "Good once, for {} h. On {}: framewalk backup join tls://THIS-HOST:{} --code CODE",
+            "Good once, for {} h. On {}: framewalk backup {what} tls://THIS-HOST:{} --code CODE",
             args.hours,
             args.name,
             remote::PORT

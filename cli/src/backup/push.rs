@@ -81,8 +81,10 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     let (mut few, mut count) = (Vec::new(), 0_usize);
     let every = args.files;
     let as_json = globals.json;
+    let mut bad = Vec::new();
     let mut told = |done: &Done<'_>| {
         count += 1;
+        bad.extend(not_held(done.file));
         if as_json {
             if every {
                 line!("{}", file_json(done.file, Some(done.changed)));
@@ -111,7 +113,23 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
             unread.why
         ));
     }
-    Ok(if report.unread.is_empty() { Exit::Done } else { Exit::Failed })
+    let number = report.manifest.number;
+    for bad in &bad {
+        talk(&format!("NOT CONSISTENT: {bad}; it is in generation {number} as it is"));
+    }
+    Ok(match (report.unread.is_empty(), bad.is_empty()) {
+        (true, true) => Exit::Done,
+        // a hook was to see that it is consistent, and it is not
+        (true, false) => Exit::No,
+        (false, _) => Exit::Failed,
+    })
+}
+
+/// Why a database that has a hook is not consistent all the same.
+fn not_held(file: &File) -> Option<String> {
+    let checked = file.checked.as_ref().filter(|_| file.consistency() == Consistency::Not)?;
+    let why = if file.moved { "it changed while its hook held it" } else { checked.as_str() };
+    Some(format!("{}: {}", safe(&file.path.display().to_string()), safe(why)))
 }
 
 /// `20MiB/s` in bytes a second.

@@ -3,11 +3,12 @@
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use replicate::wire::{Code, Halves, Joined, Role, connect};
-use replicate::{Repository, hex};
+use replicate::{Repository, Store};
 use serde_json::json;
 
 use super::path::{PathArgs, Road};
@@ -71,26 +72,70 @@ fn stream(address: &str, road: Option<&Road>) -> io::Result<Halves> {
     Err(last)
 }
 
-fn folder(peer_dir: Option<&Path>, address: &str) -> anyhow::Result<PathBuf> {
-    let safe = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
-    let name: String = address.chars().map(safe).collect();
-    Ok(match peer_dir {
-        Some(dir) => dir.to_owned(),
-        None => keys::config_dir()?.join("remotes").join(name),
-    })
+/// A server, what this machine keeps of it, and the way there.
+pub(super) struct Server {
+    address: String,
+    /// This machine's keys for it.
+    pub(super) folder: PathBuf,
+    road: Option<Arc<Road>>,
+}
+
+impl Server {
+    /// By its `tls://` name.
+    pub(super) fn named(
+        name: &str,
+        peer_dir: Option<&Path>,
+        path: &PathArgs,
+    ) -> anyhow::Result<Self> {
+        let address = address(name)?;
+        let safe = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
+        let folder = match peer_dir {
+            Some(dir) => dir.to_owned(),
+            None => keys::config_dir()?
+                .join("remotes")
+                .join(address.chars().map(safe).collect::<String>()),
+        };
+        Ok(Self { address, folder, road: Road::open(path)? })
+    }
+
+    fn file(&self, role: Role) -> PathBuf {
+        // who makes the repository is its source from then on, with the same key
+        let role = if role == Role::Init { Role::Source } else { role };
+        self.folder.join(format!("{role}.json"))
+    }
+
+    /// Uses a code: this machine and the server know each other from then on.
+    pub(super) fn join(&self, code: &Code) -> anyhow::Result<Joined> {
+        keys::private_dir(&self.folder)?;
+        let joined = Joined::join(code, || stream(&self.address, self.road.as_deref()))?;
+        joined.write(&self.file(joined.role)).with_context(|| {
+            format!("{} was enrolled, but its key is lost: revoke it and join again", joined.peer)
+        })?;
+        Ok(joined)
+    }
+
+    /// What this machine joined as: the first of these roles.
+    pub(super) fn joined(&self, roles: &[Role]) -> anyhow::Result<Option<Joined>> {
+        for role in roles {
+            if let Some(joined) = Joined::read(&self.file(*role))? {
+                return Ok(Some(joined));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What it keeps.
+    pub(super) fn connect(&self, joined: Joined) -> anyhow::Result<Store> {
+        let (to, road) = (self.address.clone(), self.road.clone());
+        Ok(connect(&self.address, joined, move || stream(&to, road.as_deref()))?)
+    }
 }
 
 pub(super) fn join(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
-    let address = address(&args.server)?;
-    let code = Code::parse(&args.code).map_err(|why| anyhow::anyhow!("{why}"))?;
-    let folder = folder(args.peer_dir.as_deref(), &address)?;
-    keys::private_dir(&folder)?;
-    let road = Road::open(&args.path)?;
-    let joined = Joined::join(&code, || stream(&address, road.as_deref()))?;
-    let file = folder.join(format!("{}.json", joined.role));
-    joined.write(&file).with_context(|| {
-        format!("{} was enrolled, but its key is lost: revoke it and join again", joined.peer)
-    })?;
+    let code = Code::parse(&args.code).map_err(anyhow::Error::msg)?;
+    let server = Server::named(&args.server, args.peer_dir.as_deref(), &args.path)?;
+    let joined = server.join(&code)?;
+    let (address, file) = (&server.address, server.file(joined.role));
     if globals.json {
         line!(
             "{}",
@@ -103,12 +148,15 @@ pub(super) fn join(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
         line!("{address} knows this machine as {}, {}", joined.peer, joined.role);
     }
     if !globals.quiet {
-        let key = match joined.role {
-            Role::Source => "source.key",
-            Role::Restore => "restore.key, or the recovery sheet",
-            Role::Prune => "prune.key",
+        let next = match joined.role {
+            Role::Source => "What is done there needs the repository's source.key as well.",
+            Role::Restore => {
+                "What is done there needs the repository's restore.key, or the recovery sheet."
+            }
+            Role::Prune => "What is done there needs the repository's prune.key as well.",
+            Role::Init => "Next, framewalk backup init makes the repository there.",
         };
-        talk(&format!("What is done there needs the repository's {key} as well."));
+        talk(next);
     }
     Ok(Exit::Done)
 }
@@ -123,16 +171,11 @@ pub(super) fn open(place: &Where, roles: &[Role]) -> anyhow::Result<Repository> 
         }
         return Ok(Repository::open(super::directory(&place.repo)?)?);
     }
-    let address = address(&text)?;
-    let folder = folder(place.peer_dir.as_deref(), &address)?;
-    for role in roles {
-        if let Some(joined) = Joined::read(&folder.join(format!("{role}.json")))? {
-            let to = address.clone();
-            let road = Road::open(&place.path)?;
-            let store = connect(&address, joined, move || stream(&to, road.as_deref()))?;
-            return Ok(Repository::in_store(store, &text)?);
-        }
+    let server = Server::named(&text, place.peer_dir.as_deref(), &place.path)?;
+    if let Some(joined) = server.joined(roles)? {
+        return Ok(Repository::in_store(server.connect(joined)?, &text)?);
     }
+    let address = &server.address;
     let wanted: Vec<_> = roles.iter().map(ToString::to_string).collect();
     bail!(
         "this machine is no peer of {address} that may do this: run there `framewalk backup enrol \
@@ -149,14 +192,6 @@ pub(super) fn explained(e: replicate::Error) -> anyhow::Error {
         error.context("the push was cut off; run it again: it resumes behind what is stored")
     } else {
         error
-    }
-}
-
-/// The folder of a server's own key and its peers.
-pub(super) fn serve_dir(given: Option<&Path>, repository: &Repository) -> anyhow::Result<PathBuf> {
-    match given {
-        Some(dir) => Ok(dir.to_owned()),
-        None => Ok(keys::default_dir(&hex(&repository.config.repository))?.join("serve")),
     }
 }
 

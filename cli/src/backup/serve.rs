@@ -14,7 +14,7 @@ use replicate::wire::{Halves, Limits, Peers, Service, Session};
 use serde_json::json;
 
 use super::path::{self, PathArgs, Road};
-use super::peers::Served;
+use super::peers::{Folder, Served};
 use crate::cli::Globals;
 use crate::exit::Exit;
 use crate::term::{bytes, counted, safe};
@@ -144,12 +144,17 @@ fn place(address: IpAddr) -> IpAddr {
 }
 
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
-    let (repository, peers) = args.served.open()?;
-    let id = hex(&repository.config.repository);
+    let (folder, peers) = args.served.open()?;
+    let id = hex(folder.repository());
     let known = peers.list()?.len();
     let limits = Limits { keep_free: args.keep_free << 20, ..Limits::default() };
+    let awaits = matches!(folder, Folder::Awaited(_));
+    let service = match folder {
+        Folder::Made(repository) => Service::new(*repository, limits)?,
+        Folder::Awaited(awaited) => Service::awaiting(&awaited, limits)?,
+    };
     let server = Arc::new(Server {
-        service: Service::new(repository, limits)?,
+        service,
         peers: Arc::new(peers),
         open: Mutex::default(),
         turned_away: AtomicU64::new(0),
@@ -189,14 +194,16 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
             "{}",
             json!({
                 "schema": "framewalk.backup-serve/1", "repository": id, "listen": listening,
-                "peers": known,
+                "peers": known, "awaits": awaits,
             })
         );
     } else {
         let on = listening.join(", ");
         talk(&format!("serving {id} on {on}, {}", counted(known as u64, "peer")));
     }
-    if known == 0 && !globals.quiet {
+    if awaits && !globals.quiet {
+        talk("nothing is there yet: who was enrolled with --role init makes the repository");
+    } else if known == 0 && !globals.quiet {
         talk("nobody is enrolled: framewalk backup enrol");
     }
     while !stop.load(Ordering::Relaxed) {

@@ -2,44 +2,33 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Stdio};
 
 use serde_json::Value;
+use testkit::place::all_json;
 
-/// Everything that a test makes, removed at its end.
-pub(crate) struct Place {
-    pub(crate) dir: PathBuf,
-}
+/// A place with a repository.
+pub(crate) struct Place(testkit::place::Place);
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.dir);
+impl Deref for Place {
+    type Target = testkit::place::Place;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
     }
 }
 
 impl Place {
     pub(crate) fn new(name: &str) -> Self {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("trap-{name}"));
-        let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(dir.join("home")).unwrap();
-        let place = Self { dir: dir.canonicalize().unwrap() };
+        let (tmp, program) = (env!("CARGO_TARGET_TMPDIR"), env!("CARGO_BIN_EXE_framewalk"));
+        let place = testkit::place::Place::new(tmp, &format!("trap-{name}"), program, &["backup"]);
+        let env = crate::software::firebird_env(&place.dir);
+        let place = Self(place.with_env(env));
         let made = place.run(&["init", "repo"]);
         assert!(made.status.success(), "{made:?}");
         place
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_framewalk"));
-        command.arg("backup").args(args).current_dir(&self.dir);
-        command.env("HOME", self.dir.join("home"));
-        command.env_remove("XDG_CONFIG_HOME").env_remove("XDG_STATE_HOME");
-        command.envs(crate::software::firebird_env(&self.dir)).stdin(Stdio::null());
-        command
-    }
-
-    pub(crate) fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
     }
 
     pub(crate) fn start(&self, args: &[&str]) -> Child {
@@ -61,13 +50,9 @@ impl Place {
         (lines.pop().unwrap_or_default(), code)
     }
 
+    /// The JSON objects that a command prints, and its exit code.
     pub(crate) fn lines(&self, args: &[&str]) -> (Vec<Value>, i32) {
-        let done = self.run(&[args, &["--json"]].concat());
-        let text = String::from_utf8(done.stdout.clone()).unwrap();
-        let parsed: Result<Vec<_>, _> = text.lines().map(serde_json::from_str).collect();
-        let lines = parsed.unwrap_or_else(|e| panic!("{e}: {done:?}"));
-        assert!(!lines.is_empty(), "{done:?}");
-        (lines, done.status.code().unwrap())
+        all_json(&mut self.command(args))
     }
 
     /// Pushes with each file's line by its name; `trust` below the path itself. The two have

@@ -16,6 +16,7 @@ mod policy;
 mod receive;
 mod remote;
 mod serve;
+mod served;
 mod session;
 mod tls;
 
@@ -32,6 +33,7 @@ pub use peers::{Peer, Peers};
 pub use policy::Role;
 pub use remote::{Connect, Remote};
 pub use serve::{Limits, Service};
+pub use served::Awaited;
 pub use session::Session;
 pub use tls::{Identity, PublicKey};
 

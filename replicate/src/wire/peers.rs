@@ -66,6 +66,16 @@ struct Cached {
     stamp: Option<(u64, i64, i64)>,
 }
 
+impl Peer {
+    /// Whether this is what became of an earlier state of the list: the same peer that may do the
+    /// same, or that was let in to make the repository and is its source now.
+    pub(crate) fn follows(&self, earlier: &Self) -> bool {
+        let role =
+            self.role == earlier.role || (self.role == Role::Source && earlier.role == Role::Init);
+        role && (&self.name, &self.key) == (&earlier.name, &earlier.key)
+    }
+}
+
 /// A server's folder.
 #[derive(Debug)]
 pub struct Peers {
@@ -122,10 +132,15 @@ impl Peers {
             let say = format!("there is a peer {name} already: revoke it, or choose another name");
             return Err(Error::Request(say));
         }
+        let makes = |other: Role| role == Role::Init && other == Role::Init;
+        if let Some(peer) = self.list()?.into_iter().find(|peer| makes(peer.role)) {
+            let say = format!("{} is to make the repository already: revoke it first", peer.name);
+            return Err(Error::Request(say));
+        }
         let code = Code::new(&self.identity.public());
         let mut open = self.codes()?;
-        // a new code for a name replaces the one that was not used
-        open.retain(|code| code.name != name || code.used.is_some());
+        // a new code for a name replaces the one that was not used; only one makes a repository
+        open.retain(|c| (c.name != name && !makes(c.role)) || c.used.is_some());
         let digest = Code::digest(&code.secret);
         let expires = now().saturating_add(seconds);
         open.push(Open { digest, name: name.to_owned(), role, expires, used: None });
@@ -158,12 +173,31 @@ impl Peers {
         cached.peers.iter().find(|peer| peer.key == *key).cloned()
     }
 
-    /// Takes a code: its holder's key is a peer from now on. The reason if not.
+    /// There is a repository now: who made it is its source from now on, and codes for making it
+    /// are void.
+    pub fn made(&self) -> Result<(), Error> {
+        let _lock = lock(&self.folder)?;
+        let (mut peers, mut codes) = (self.list()?, self.codes()?);
+        let open = codes.len();
+        codes.retain(|code| code.role != Role::Init || code.used.is_some());
+        if codes.len() < open {
+            write(&self.file("codes.json"), &codes)?;
+        }
+        let Some(maker) = peers.iter_mut().find(|peer| peer.role == Role::Init) else {
+            return Ok(());
+        };
+        maker.role = Role::Source;
+        write(&self.file("peers.json"), &peers)
+    }
+
+    /// Takes a code: its holder's key is a peer from now on. `made`: there is a repository. The
+    /// reason if not.
     pub(crate) fn join(
         &self,
         secret: &[u8; 16],
         key: PublicKey,
         from: &str,
+        made: bool,
     ) -> Result<Peer, String> {
         let address = from.rsplit_once(':').map_or(from, |(address, _)| address).to_owned();
         let recent =
@@ -193,6 +227,9 @@ impl Peers {
         }
         if now() >= code.expires {
             return Err("the code has expired: make a new one".to_owned());
+        }
+        if code.role == Role::Init && made {
+            return Err("the code was for making the repository, and it is made".to_owned());
         }
         code.used = Some(now());
         let peer = Peer { name: code.name.clone(), role: code.role, key, since: now() };
@@ -271,7 +308,7 @@ mod tests {
         assert!(!peers.waits());
         let code = peers.enrol("web1", Role::Source, 3600).unwrap();
         assert!(peers.waits() && peers.find(&[1; 32]).is_none());
-        let join = |secret, key| peers.join(secret, [key; 32], "10.0.0.1:99");
+        let join = |secret, key| peers.join(secret, [key; 32], "10.0.0.1:99", false);
         assert!(join(&[0; 16], 1).unwrap_err().contains("wrong"));
         assert_eq!(join(&code.secret, 1).unwrap().name, "web1");
         assert!(join(&code.secret, 2).unwrap_err().contains("used"));
@@ -297,10 +334,18 @@ mod tests {
         let peers = Peers::open(&dir.path().join("serve")).unwrap();
         let code = peers.enrol("web1", Role::Source, 3600).unwrap();
         for n in 0..WRONG_MAX {
-            assert!(peers.join(&[n as u8; 16], [1; 32], "[::1]:5").unwrap_err().contains("wrong"));
+            assert!(
+                peers
+                    .join(&[n as u8; 16], [1; 32], "[::1]:5", false)
+                    .unwrap_err()
+                    .contains("wrong")
+            );
         }
-        let told = peers.join(&code.secret, [1; 32], "[::1]:6").unwrap_err();
+        let told = peers.join(&code.secret, [1; 32], "[::1]:6", false).unwrap_err();
         assert!(told.contains("wait"), "{told}");
-        assert!(peers.join(&code.secret, [1; 32], "[::2]:6").is_ok(), "others are not kept out");
+        assert!(
+            peers.join(&code.secret, [1; 32], "[::2]:6", false).is_ok(),
+            "others are not kept out"
+        );
     }
 }

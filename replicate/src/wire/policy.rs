@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::codec::Message;
 use crate::hash::{Hash, unhex};
-use crate::repository::Config;
+use crate::repository::{CONFIG_BYTES_MAX, Config};
 use crate::store::{drill_name, generation_name, part_name, relocation_name, segment_name};
 
 /// What an enrolled peer may do.
@@ -17,6 +17,8 @@ pub enum Role {
     Restore,
     /// Reads everything, adds segments and relocations, removes.
     Prune,
+    /// Makes the repository where there is none yet; a source once it is made.
+    Init,
 }
 
 impl Role {
@@ -26,11 +28,14 @@ impl Role {
             Self::Source => 1,
             Self::Restore => 2,
             Self::Prune => 3,
+            Self::Init => 4,
         }
     }
 
     pub(crate) fn of(number: u8) -> Option<Self> {
-        [Self::Source, Self::Restore, Self::Prune].into_iter().find(|r| r.number() == number)
+        [Self::Source, Self::Restore, Self::Prune, Self::Init]
+            .into_iter()
+            .find(|r| r.number() == number)
     }
 }
 
@@ -40,6 +45,7 @@ impl std::fmt::Display for Role {
             Self::Source => "source",
             Self::Restore => "restore",
             Self::Prune => "prune",
+            Self::Init => "init",
         })
     }
 }
@@ -78,7 +84,7 @@ impl Object {
     /// The most bytes that one may have when it is put.
     fn most(self, segment: u32) -> u64 {
         match self {
-            Self::Config => 0,
+            Self::Config => CONFIG_BYTES_MAX,
             // a slot may be larger than the rest of the room: then it is alone in its segment
             Self::Segment(_) => u64::from(segment) + (2 << 20),
             Self::Map(_) | Self::Generation(_) => 16 << 20,
@@ -88,11 +94,27 @@ impl Object {
     }
 }
 
+/// What peers are told that want something of a repository which is not made yet.
+pub(crate) const NOTHING_YET: &str =
+    "there is no repository here yet: a machine enrolled with the role init makes it";
+
+/// What a peer is told that wants to make the repository again.
+pub(crate) const MADE: &str = "there is a repository here: it is not made again";
+
 /// Folders that may be listed.
 const FOLDERS: [&str; 6] = ["", "segments", "maps", "generations", "relocations", "drills"];
 
-/// Whether a peer of this role may ask for this, before any of it is done.
-pub(crate) fn admit(role: Role, message: &Message<'_>, config: &Config) -> Result<(), String> {
+/// Whether a peer of this role may ask for this, before any of it is done. `config` is the
+/// repository's, if there is one.
+pub(crate) fn admit(
+    role: Role,
+    message: &Message<'_>,
+    config: Option<&Config>,
+) -> Result<(), String> {
+    if role == Role::Init {
+        return admit_init(message, config.is_some());
+    }
+    let Some(config) = config else { return Err(NOTHING_YET.to_owned()) };
     let object = |name: &str| {
         Object::parse(name).ok_or_else(|| format!("{name:?} is no name of an object here"))
     };
@@ -131,6 +153,23 @@ pub(crate) fn admit(role: Role, message: &Message<'_>, config: &Config) -> Resul
         }
         Message::Sweep { .. } => may(role == Role::Prune, "sweep"),
         _ => Err("that is no request".to_owned()),
+    }
+}
+
+/// Who may make the repository may put its `config`, once, and see what became of it.
+fn admit_init(message: &Message<'_>, made: bool) -> Result<(), String> {
+    let config = |name: &str| Object::parse(name) == Some(Object::Config);
+    match *message {
+        Message::Get { name, .. } | Message::Size { name } if config(name) => Ok(()),
+        Message::Put { name, .. } if config(name) && made => Err(MADE.to_owned()),
+        Message::Put { name, size } if config(name) => {
+            if (1..=CONFIG_BYTES_MAX).contains(&size) {
+                Ok(())
+            } else {
+                Err(format!("{name} of {size} bytes: 1 to {CONFIG_BYTES_MAX} are taken"))
+            }
+        }
+        _ => Err("the role init may put and read config, nothing else".to_owned()),
     }
 }
 

@@ -5,13 +5,15 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::policy::Object;
+use super::codec::Message;
+use super::policy::{MADE, NOTHING_YET, Object};
+use super::session::Out;
 use crate::drill::Drill;
 use crate::generation::Manifest;
-use crate::hash::Hash;
+use crate::hash::{Hash, hex};
 use crate::push::now;
 use crate::relocation::Relocations;
-use crate::repository::Repository;
+use crate::repository::{Config, Repository};
 use crate::store::part_name;
 
 /// A manifest may be dated so far ahead of the server's clock, in seconds.
@@ -80,6 +82,16 @@ pub(crate) enum No {
     Failed(String),
 }
 
+impl No {
+    /// Answers the put.
+    pub(super) fn tell(self, id: u32, out: &Out) {
+        match self {
+            Self::Refused(why) => out.refuse(id, &why),
+            Self::Failed(why) => out.say(id, &Message::Failed { why: &why }),
+        }
+    }
+}
+
 impl From<io::Error> for No {
     fn from(e: io::Error) -> Self {
         Self::Failed(format!("the server's disk: {e}"))
@@ -140,6 +152,25 @@ impl Receiving {
         self.left == 0
     }
 
+    /// Whether what others put meanwhile decides if it is taken.
+    pub(crate) fn is_ordered(&self) -> bool {
+        matches!(self.object, Object::Config | Object::Generation(_) | Object::Relocation(_))
+    }
+
+    /// Keeps the `config` of a new repository, which must have this id. `Ok(false)`: there is one.
+    pub(crate) fn keep_config(self, id: &[u8; 16]) -> Result<bool, No> {
+        let Some(staged) = self.staged else { return Ok(false) };
+        if self.object != Object::Config {
+            return Err(No::Refused(NOTHING_YET.to_owned()));
+        }
+        let config = Config::parse(&whole(&staged)?).map_err(|e| No::Refused(e.to_string()))?;
+        if config.repository != *id {
+            let say = format!("config: expected the repository's id {}", hex(id));
+            return Err(No::Refused(say));
+        }
+        Ok(staged.keep()?)
+    }
+
     /// Checks what came and keeps it. `Ok(false)`: the name exists.
     pub(crate) fn keep(self, repository: &Repository) -> Result<bool, No> {
         let Some(staged) = self.staged else { return Ok(false) };
@@ -176,7 +207,7 @@ impl Receiving {
                     return Err(No::Refused(say));
                 }
             }
-            Object::Config => return Err(No::Refused("config is never put".to_owned())),
+            Object::Config => return Err(No::Refused(MADE.to_owned())),
         }
         Ok(staged.keep()?)
     }

@@ -18,8 +18,9 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use super::codec::{Message, PIECE, VERSION};
 use super::halves::Halves;
 use super::peers::Peers;
-use super::policy::{Object, Role, admit};
+use super::policy::{NOTHING_YET, Object, Role, admit};
 use super::receive::{No, Receiving};
+use super::served::{Awaited, Served};
 use super::session::{End, Frames, Out, SILENCE, Session, farewell, first, lock, parts, report};
 use super::tls::{self, PublicKey};
 use crate::error::Error;
@@ -55,11 +56,9 @@ impl Default for Limits {
 /// A repository in a directory, for peers.
 #[derive(Debug)]
 pub struct Service {
-    repository: Repository,
+    served: Served,
     limits: Limits,
     stop: AtomicBool,
-    /// Held while a manifest or a relocation table is checked and gets its name.
-    numbered: Mutex<()>,
     sessions: Mutex<HashMap<String, usize>>,
 }
 
@@ -76,17 +75,18 @@ enum Request {
 impl Service {
     /// Serves a repository in a directory.
     pub fn new(repository: Repository, limits: Limits) -> Result<Self, Error> {
-        if repository.store.root().is_none() {
-            return Err(Error::Request("only a directory can be served".to_owned()));
-        }
-        let (stop, numbered, sessions) =
-            (AtomicBool::new(false), Mutex::default(), Mutex::default());
-        Ok(Self { repository, limits, stop, numbered, sessions })
+        Served::new(repository).map(|served| Self::of(served, limits))
     }
 
-    /// The repository.
-    pub fn repository(&self) -> &Repository {
-        &self.repository
+    /// Serves a folder that awaits a repository: only who is enrolled to make it is let in. Then
+    /// it serves that.
+    pub fn awaiting(awaited: &Awaited, limits: Limits) -> Result<Self, Error> {
+        Served::awaiting(awaited).map(|served| Self::of(served, limits))
+    }
+
+    fn of(served: Served, limits: Limits) -> Self {
+        let (stop, sessions) = (AtomicBool::new(false), Mutex::default());
+        Self { served, limits, stop, sessions }
     }
 
     /// Sessions end when what they have begun is done.
@@ -112,10 +112,19 @@ impl Service {
             }
             Ok((halves, key)) => match peers.find(&key) {
                 Some(peer) => {
-                    let still = || peers.find(&key).is_some_and(|now| now == peer);
-                    self.run(halves, &peer.name, peer.role, &still)
+                    let still = || peers.find(&key).is_some_and(|now| now.follows(&peer));
+                    let role = self.served.role(&peer);
+                    let mut session = self.run(halves, &peer.name, role, &still);
+                    if peer.role == Role::Init
+                        && self.served.repository().is_some()
+                        && let Err(e) = peers.made()
+                    {
+                        // it counts as made all the same, and the next start tries again
+                        session.reasons.push(format!("the list of peers stays as it was: {e}"));
+                    }
+                    session
                 }
-                None => stranger(self, halves, key, peers),
+                None => stranger(&self.served, halves, key, peers),
             },
         };
         (session.from, session.took) = (from, begin.elapsed());
@@ -177,7 +186,11 @@ impl Service {
             }
             Err(end) => return end,
         }
-        out.say(0, &welcome(&self.repository, peer, role));
+        if role != Role::Init && self.served.repository().is_none() {
+            out.refuse(0, NOTHING_YET);
+            return NOTHING_YET.to_owned();
+        }
+        out.say(0, &welcome(self.served.id, peer, role));
         std::thread::scope(|scope| {
             let (commits, committed) = bounded::<(u32, Receiving)>(1);
             let (requests, requested) = bounded::<(u32, Request)>(REQUESTS_MAX);
@@ -221,7 +234,7 @@ impl Service {
                     Message::Put { size, name } => {
                         self.begin(&mut puts, (id, name, size), &message, role, out)
                     }
-                    _ => match admit(role, &message, &self.repository.config) {
+                    _ => match self.admit(role, &message) {
                         Ok(()) => queue(id, &message, requests),
                         Err(why) => {
                             out.refuse(id, &why);
@@ -258,6 +271,10 @@ impl Service {
         }
     }
 
+    fn admit(&self, role: Role, message: &Message<'_>) -> Result<(), String> {
+        admit(role, message, self.served.repository().map(|repository| &repository.config))
+    }
+
     /// A put: what is refused is told at once, and what comes of it is thrown away.
     fn begin(
         &self,
@@ -270,11 +287,11 @@ impl Service {
         if puts.len() >= PUTS_MAX || puts.contains_key(&id) {
             return Err(format!("more than {PUTS_MAX} puts under way, or one twice"));
         }
-        let allowed = admit(role, message, &self.repository.config);
+        let allowed = self.admit(role, message);
         let object = Object::parse(name).filter(|_| allowed.is_ok());
-        let root = self.repository.store.root();
-        let receiving = match (allowed, object, root) {
-            (Ok(()), Some(object), Some(root)) => {
+        let root = &self.served.root;
+        let receiving = match (allowed, object) {
+            (Ok(()), Some(object)) => {
                 let full = role != Role::Prune && free(root) < self.limits.keep_free + size;
                 if full {
                     let why = "the server's disk is full (its limit of free bytes is reached)";
@@ -284,13 +301,13 @@ impl Service {
                     match Receiving::new(root, name, object, size) {
                         Ok(receiving) => receiving,
                         Err(no) => {
-                            tell(id, no, out);
+                            no.tell(id, out);
                             Receiving::nothing(name, object, size)
                         }
                     }
                 }
             }
-            (allowed, _, _) => {
+            (allowed, _) => {
                 out.refuse(id, &allowed.err().unwrap_or_else(|| "no such object".to_owned()));
                 Receiving::nothing(name, Object::Config, size)
             }
@@ -303,23 +320,18 @@ impl Service {
 
     fn commit(&self, committed: &Receiver<(u32, Receiving)>, out: &Out) {
         for (id, receiving) in committed {
-            let numbered = receiving.name.starts_with("generations/")
-                || receiving.name.starts_with("relocations/");
-            let held = numbered.then(|| lock(&self.numbered));
-            let kept = receiving.keep(&self.repository);
-            drop(held);
-            match kept {
+            match self.served.keep(receiving) {
                 Ok(new) => {
                     out.put.fetch_add(u64::from(new), Ordering::Relaxed);
                     out.say(id, &Message::Done { one: u64::from(new), two: 0 });
                 }
-                Err(no) => tell(id, no, out),
+                Err(no) => no.tell(id, out),
             }
         }
     }
 
     fn answer(&self, id: u32, request: &Request, out: &Out) {
-        let store = &self.repository.store;
+        let store = &self.served.store;
         let done = |one, two| out.say(id, &Message::Done { one, two });
         let answered = match request {
             Request::Get(name, most) => store.size(name).and_then(|size| match size {
@@ -380,7 +392,7 @@ impl Service {
         let mut at = from.min(to);
         while at < to {
             let end = (at + READ).min(to);
-            out.data(id, &self.repository.store.range(name, at, end)?);
+            out.data(id, &self.served.store.range(name, at, end)?);
             at = end;
         }
         out.say(id, &Message::Done { one: to.saturating_sub(from), two: 0 });
@@ -399,13 +411,6 @@ fn told(e: &Error) -> String {
         cause = e.source();
     }
     text
-}
-
-fn tell(id: u32, no: No, out: &Out) {
-    match no {
-        No::Refused(why) => out.refuse(id, &why),
-        No::Failed(why) => out.say(id, &Message::Failed { why: &why }),
-    }
 }
 
 fn piece(
@@ -433,7 +438,7 @@ fn piece(
         Err(No::Refused(why)) => Err(why),
         Err(no) => {
             if !silent {
-                tell(id, no, out);
+                no.tell(id, out);
             }
             if receiving.is_whole() {
                 puts.remove(&id);
@@ -460,13 +465,12 @@ fn free(root: &std::path::Path) -> u64 {
     rustix::fs::statvfs(root).map_or(u64::MAX, |fs| fs.f_bavail.saturating_mul(fs.f_frsize))
 }
 
-fn welcome<'a>(repository: &Repository, peer: &'a str, role: Role) -> Message<'a> {
-    let (repository, role) = (repository.config.repository, role.number());
-    Message::Welcome { version: VERSION, role, repository, peer }
+fn welcome(repository: [u8; 16], peer: &str, role: Role) -> Message<'_> {
+    Message::Welcome { version: VERSION, role: role.number(), repository, peer }
 }
 
 /// A key that is not known: it may show a code, once.
-fn stranger(service: &Service, halves: Halves, key: PublicKey, peers: &Peers) -> Session {
+fn stranger(served: &Served, halves: Halves, key: PublicKey, peers: &Peers) -> Session {
     let from = halves.from.clone();
     let (mut frames, out) = parts(halves);
     let shown = first(&mut frames, |message| match message {
@@ -474,10 +478,11 @@ fn stranger(service: &Service, halves: Halves, key: PublicKey, peers: &Peers) ->
         Message::Hello { .. } => Err("this key is not enrolled here, or was revoked".to_owned()),
         _ => Err("expected a code".to_owned()),
     });
-    let joined = shown.and_then(|secret| peers.join(&secret, key, &from));
+    let made = served.repository().is_some();
+    let joined = shown.and_then(|secret| peers.join(&secret, key, &from, made));
     let (ended, who) = match joined {
         Ok(peer) => {
-            out.say(0, &welcome(service.repository(), &peer.name, peer.role));
+            out.say(0, &welcome(served.id, &peer.name, peer.role));
             ("enrolled".to_owned(), Some((peer.name, peer.role)))
         }
         Err(why) => {
