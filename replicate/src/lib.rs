@@ -31,6 +31,7 @@ mod restore;
 mod scrub;
 mod segment;
 mod source;
+mod staged;
 mod store;
 mod verify;
 pub mod wire;

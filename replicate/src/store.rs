@@ -9,10 +9,11 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Name;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{ObjectStore, ObjectStoreExt};
 
 use crate::error::{At, Error};
 use crate::hash::{Hash, hex};
+use crate::staged::Staged;
 use crate::wire::{Remote, Welcome};
 
 /// Objects by name. Calls block.
@@ -50,8 +51,7 @@ impl Store {
     pub fn directory(path: &Path) -> Result<Self, Error> {
         let path = path.canonicalize().at("open the repository", path)?;
         let local = LocalFileSystem::new_with_prefix(&path)
-            .map_err(|e| Error::Request(format!("{}: {e}", path.display())))?
-            .with_fsync(true);
+            .map_err(|e| Error::Request(format!("{}: {e}", path.display())))?;
         let directory = Directory { objects: Arc::new(local), root: path };
         Ok(Self { inner: Inner::Directory(directory), sent: Arc::default() })
     }
@@ -83,7 +83,7 @@ impl Store {
     pub fn put(&self, name: &str, bytes: Bytes) -> Result<bool, Error> {
         let len = bytes.len() as u64;
         let put = match &self.inner {
-            Inner::Directory(directory) => directory.put(name, bytes)?,
+            Inner::Directory(directory) => directory.put(name, &bytes)?,
             Inner::Remote(remote) => remote.put(name, &bytes)?,
         };
         self.sent.fetch_add(if put { len } else { 0 }, Ordering::Relaxed);
@@ -167,19 +167,13 @@ impl Store {
 }
 
 impl Directory {
-    fn put(&self, name: &str, bytes: Bytes) -> Result<bool, Error> {
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        let at = Name::from(name);
-        let path = self.root.join(at.as_ref());
-        if let Some(put) = crate::direct::put(&path, &bytes).at("put", path)? {
-            return Ok(put);
-        }
-        let put = self.objects.put_opts(&at, bytes.into(), options);
-        match pollster::block_on(put) {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
-            Err(e) => Err(failed("put", name, e)),
-        }
+    fn put(&self, name: &str, bytes: &[u8]) -> Result<bool, Error> {
+        let put = || {
+            let mut staged = Staged::new(&self.root, name, bytes.len() as u64)?;
+            staged.write(bytes)?;
+            staged.keep()
+        };
+        put().at("put", self.root.join(name))
     }
 
     fn get(&self, name: &str, most: u64) -> Result<Option<Bytes>, Error> {
@@ -265,7 +259,7 @@ impl Directory {
     }
 }
 
-/// A name that `object_store` gives to a file before it has its own.
+/// A name that a file has before it has its own.
 fn is_staged(name: &str) -> bool {
     name.rsplit_once('#')
         .is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))

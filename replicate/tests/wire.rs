@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use place::{PAGE, Place, Thief, all, cutting, restored, segment_name};
 use replicate::keys::Key;
 use replicate::wire::{Halves, Joined, Message, Role, connect, secure};
-use replicate::{Repository, Retention, prune};
+use replicate::{Repository, Retention, prune, verify};
 use testkit::noise;
 use testkit::place::kills;
 

@@ -1,9 +1,7 @@
 //! An object being received: staged beside its place, checked, linked to its name.
 
-use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 use super::codec::Message;
 use super::policy::{MADE, NOTHING_YET, Object};
@@ -14,64 +12,13 @@ use crate::hash::{Hash, hex};
 use crate::push::now;
 use crate::relocation::Relocations;
 use crate::repository::{Config, Repository};
+use crate::staged::Staged;
 use crate::store::part_name;
 
 /// A manifest may be dated so far ahead of the server's clock, in seconds.
 const AHEAD: i64 = 3600;
 /// A segment's and a part's first bytes, with the repository's id behind.
 const HEAD: usize = 24;
-
-/// A file `OBJECT#N`, which no listing shows; removed unless it is kept.
-#[derive(Debug)]
-struct Staged {
-    file: fs::File,
-    path: PathBuf,
-    target: PathBuf,
-}
-
-impl Drop for Staged {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
-impl Staged {
-    fn new(root: &Path, name: &str) -> io::Result<Self> {
-        let target = root.join(name);
-        let folder = target.parent().unwrap_or(root);
-        if !folder.is_dir() {
-            fs::create_dir_all(folder)?;
-            let mut above = folder.ancestors().skip(1).take_while(|above| above.starts_with(root));
-            above.try_for_each(sync)?;
-        }
-        for n in 1..10_000 {
-            let path = PathBuf::from(format!("{}#{n}", target.display()));
-            let mut options = fs::OpenOptions::new();
-            match options.read(true).write(true).create_new(true).open(&path) {
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-                made => return Ok(Self { file: made?, path, target }),
-            }
-        }
-        Err(io::Error::other("too many puts of this object were cut off: prune sweeps them"))
-    }
-
-    /// Syncs it and gives it its name. `Ok(false)`: the name exists.
-    fn keep(self) -> io::Result<bool> {
-        self.file.sync_all()?;
-        let folder = self.target.parent().unwrap_or(Path::new("/")).to_owned();
-        match fs::hard_link(&self.path, &self.target) {
-            Ok(()) => {}
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
-            Err(e) => return Err(e),
-        }
-        drop(self);
-        sync(&folder).map(|()| true)
-    }
-}
-
-fn sync(folder: &Path) -> io::Result<()> {
-    fs::File::open(folder)?.sync_all()
-}
 
 /// Why an object was not taken.
 #[derive(Debug)]
@@ -112,7 +59,7 @@ pub(crate) struct Receiving {
 
 impl Receiving {
     pub(crate) fn new(root: &Path, name: &str, object: Object, size: u64) -> Result<Self, No> {
-        let staged = Some(Staged::new(root, name)?);
+        let staged = Some(Staged::new(root, name, size)?);
         Ok(Self { staged, ..Self::nothing(name, object, size) })
     }
 
@@ -134,7 +81,7 @@ impl Receiving {
             let more = (HEAD - self.head.len()).min(bytes.len());
             self.head.extend_from_slice(&bytes[..more]);
             self.hash.update(bytes);
-            if let Err(e) = staged.file.write_all(bytes) {
+            if let Err(e) = staged.write(bytes) {
                 self.staged = None;
                 return Err(e.into());
             }
@@ -159,11 +106,11 @@ impl Receiving {
 
     /// Keeps the `config` of a new repository, which must have this id. `Ok(false)`: there is one.
     pub(crate) fn keep_config(self, id: &[u8; 16]) -> Result<bool, No> {
-        let Some(staged) = self.staged else { return Ok(false) };
+        let Some(mut staged) = self.staged else { return Ok(false) };
         if self.object != Object::Config {
             return Err(No::Refused(NOTHING_YET.to_owned()));
         }
-        let config = Config::parse(&whole(&staged)?).map_err(|e| No::Refused(e.to_string()))?;
+        let config = Config::parse(&staged.bytes()?).map_err(|e| No::Refused(e.to_string()))?;
         if config.repository != *id {
             let say = format!("config: expected the repository's id {}", hex(id));
             return Err(No::Refused(say));
@@ -173,7 +120,7 @@ impl Receiving {
 
     /// Checks what came and keeps it. `Ok(false)`: the name exists.
     pub(crate) fn keep(self, repository: &Repository) -> Result<bool, No> {
-        let Some(staged) = self.staged else { return Ok(false) };
+        let Some(mut staged) = self.staged else { return Ok(false) };
         let found = Hash(*self.hash.finalize().as_bytes());
         match self.object {
             Object::Segment(hash) | Object::Map(hash) => {
@@ -193,13 +140,13 @@ impl Receiving {
                 }
             }
             Object::Generation(number) => {
-                generation(repository, number, &whole(&staged)?).map_err(No::Refused)?;
+                generation(repository, number, &staged.bytes()?).map_err(No::Refused)?;
             }
             Object::Relocation(number) => {
-                relocation(repository, number, &whole(&staged)?).map_err(No::Refused)?;
+                relocation(repository, number, &staged.bytes()?).map_err(No::Refused)?;
             }
             Object::Drill(hash) => {
-                let bytes = whole(&staged)?;
+                let bytes = staged.bytes()?;
                 let checked = Drill::parse(repository, &self.name, &bytes);
                 checked.map_err(|e| No::Refused(e.to_string()))?;
                 if found != hash {
@@ -211,12 +158,6 @@ impl Receiving {
         }
         Ok(staged.keep()?)
     }
-}
-
-fn whole(staged: &Staged) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; staged.file.metadata()?.len() as usize];
-    staged.file.read_exact_at(&mut bytes, 0)?;
-    Ok(bytes)
 }
 
 /// The next number in a folder; `None`: this one exists.
