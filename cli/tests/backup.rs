@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use testkit::noise;
-use testkit::place::{bytes, files, kills};
+use testkit::place::{bytes, files, kills, moment};
 
 const PAGE: usize = 16 << 10;
 
@@ -86,7 +86,7 @@ fn a_push_killed_at_any_moment_leaves_no_broken_generation() {
             let at = (round * 7 + page) % 400 * PAGE as u64;
             file.write_all_at(&noise(1000 + round * 1000 + page, PAGE), at).unwrap();
         }
-        let after = whole.mul_f64((round * 37 % 100 + round / 100) as f64 / 80.0);
+        let after = whole.mul_f64(moment(round));
         place.kill(&["push", "--repo", "repo", "disk.img"], after);
         place.good(&format!("killed after {after:?}"));
         let report = place.push();
@@ -138,14 +138,14 @@ fn a_prune_killed_at_any_moment_loses_nothing() {
     place.push();
     let begin = Instant::now();
     assert!(place.run(&args).status.success());
-    let whole = begin.elapsed() * 3;
+    let whole = begin.elapsed() * 2;
     for round in 0..kills() {
         for page in 0..60 {
             let at = (round * 31 + page * 3) % 200 * PAGE as u64;
             file.write_all_at(&noise(5000 + round * 1000 + page, PAGE), at).unwrap();
         }
         place.push();
-        let after = whole.mul_f64((round * 41 % 100) as f64 / 100.0);
+        let after = whole.mul_f64(moment(round));
         place.kill(&args, after);
         place.good(&format!("prune killed after {after:?}"));
         let restored = fs::read(place.dir.join("out/disk.img")).unwrap();
@@ -311,8 +311,7 @@ fn a_hook_that_finds_a_damaged_database_stores_it_and_exits_with_1() {
     let push = ["push", "--repo", "repo", "src", "--sqlite", "src/practice.db"];
     let (good, code) = place.json(&push);
     assert_eq!(code, 0, "{good}");
-    let database = place.dir.join("src/practice.db");
-    let file = fs::OpenOptions::new().write(true).open(&database).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(place.dir.join("src/practice.db")).unwrap();
     file.write_all_at(&[0xff; 3000], 3 * 4096).unwrap();
     let done = place.run(&push);
     let said = String::from_utf8(done.stderr).unwrap();
@@ -322,7 +321,9 @@ fn a_hook_that_finds_a_damaged_database_stores_it_and_exits_with_1() {
     let (report, code) = place.json(&push);
     assert_eq!((code, &report["consistency"]), (1, &"not-consistent".into()), "{report}");
     place.good("what is damaged is stored as it is");
-    assert!(fs::read(place.dir.join("out/src/practice.db")).unwrap() == fs::read(database).unwrap());
+    assert!(
+        fs::read(place.dir.join("out/src/practice.db")).unwrap() == fs::read(database).unwrap()
+    );
     // what could not be read at all weighs more
     let missing = [&push[..], &["missing"]].concat();
     assert_eq!(place.run(&missing).status.code(), Some(2));

@@ -3,6 +3,7 @@
 //! * [`build`] makes frames: etherparse's builder where it reaches, our own bytes beyond it.
 //! * [`net`] moves a test into a network namespace of its own (Linux, root).
 //! * [`place`] runs a program in a folder and with homes of a test's own.
+//! * [`way`] counts and cuts what passes between a client and a server.
 //! * [`truth`] compares the decoder with the fields tshark prints for the same capture.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -13,6 +14,7 @@ pub mod net;
 pub mod place;
 pub mod process;
 pub mod truth;
+pub mod way;
 
 /// Bytes that nothing can compress, another for every seed.
 pub fn noise(seed: u64, len: usize) -> Vec<u8> {

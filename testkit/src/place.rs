@@ -133,3 +133,10 @@ pub fn number(variable: &str, otherwise: u64) -> u64 {
 pub fn kills() -> u64 {
     number("FRAMEWALK_KILLS", 12)
 }
+
+/// A moment of the work for each round: from 0 to 1.25 of the whole, spread evenly however many
+/// rounds there are.
+pub fn moment(round: u64) -> f64 {
+    // multiples of the golden ratio, without their whole part
+    (round as f64 * 0.618_033_988_749_895).fract() * 1.25
+}

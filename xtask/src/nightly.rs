@@ -182,22 +182,22 @@ fn sweeps() -> Result<Outcome> {
     cargo.args(["--", "--ignored", "--nocapture", "--test-threads=1", "nightly"]);
     let mut said = Vec::new();
     let (succeeded, totals) = suite::tee_totals(&mut cargo, |line| {
-        // a test's name stands before the first thing it prints
-        let line = line.rsplit(" ... ").next().unwrap_or(line);
-        if line.starts_with("sweep: ") || line.starts_with("peak memory: ") {
-            said.push(line.trim_start_matches("sweep: ").to_owned());
-        } else if line.starts_with("skipped: ") {
-            said.push(line.to_owned());
-        }
+        said.extend(figure(line));
     })?;
     if !succeeded {
         bail!("{} of {} tests", totals.failed, totals.failed + totals.passed);
     }
-    let mut text = format!("{} tests passed", totals.passed);
-    for said in said {
-        let _ = write!(text, "; {said}");
-    }
-    Ok(Outcome::Done(text))
+    said.insert(0, format!("{} tests passed", totals.passed));
+    Ok(Outcome::Done(said.join("; ")))
+}
+
+/// What a test printed for the report.
+fn figure(line: &str) -> Option<String> {
+    // a test's name stands before the first thing it prints
+    let line = line.rsplit(" ... ").next().unwrap_or(line);
+    let kept = ["peak memory: ", "kills: ", "skipped: "];
+    let sweep = line.strip_prefix("sweep: ");
+    sweep.or_else(|| kept.iter().any(|kept| line.starts_with(kept)).then_some(line)).map(Into::into)
 }
 
 /// Moments at which `kills` ends what runs, of each kind.
@@ -206,13 +206,15 @@ const KILLS: &str = "200";
 /// Pushes, prunes and servers killed, connections cut.
 fn kills() -> Result<Outcome> {
     let mut cargo = sh::cargo(&["test", "--no-fail-fast", "--package=framewalk"]);
-    cargo.args(["--package=framewalk-replicate", "--", "--test-threads=1", "killed", "cut_any"]);
-    cargo.env("FRAMEWALK_KILLS", KILLS);
-    let (succeeded, totals) = suite::tee_totals(&mut cargo, |_| {})?;
+    cargo.args(["--package=framewalk-replicate", "--", "--test-threads=1", "--nocapture"]);
+    cargo.args(["killed", "cut_any"]).env("FRAMEWALK_KILLS", KILLS);
+    let mut said = Vec::new();
+    let (succeeded, totals) = suite::tee_totals(&mut cargo, |line| said.extend(figure(line)))?;
     if !succeeded || totals.passed == 0 {
         bail!("{} of {} tests", totals.failed, totals.failed + totals.passed);
     }
-    Ok(Outcome::Done(format!("{} tests passed, at {KILLS} moments each", totals.passed)))
+    said.insert(0, format!("{} tests passed, at {KILLS} moments each", totals.passed));
+    Ok(Outcome::Done(said.join("; ")))
 }
 
 /// Programs that the trap's matrix runs beside ours, and their packages.

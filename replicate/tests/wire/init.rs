@@ -10,8 +10,9 @@ use replicate::wire::{Halves, Joined, Message, Role, connect};
 use replicate::{Draft, Repository};
 use testkit::noise;
 use testkit::place::kills;
+use testkit::way::Way;
 
-use crate::place::{PAGE, Place, Thief, all, cutting, options, restored, segment_name};
+use crate::place::{PAGE, Place, Thief, all, options, restored, segment_name};
 
 #[test]
 fn only_who_is_enrolled_for_it_makes_the_repository_and_only_once() {
@@ -116,7 +117,7 @@ fn an_init_cut_anywhere_leaves_nothing_or_what_a_second_try_completes() {
         let maker = place.join("web1", Role::Init);
         // the handshake takes some 1,300 bytes both ways, the whole some 3,000
         let at = round * 3200 / kills();
-        let address = cutting(place.address.clone(), vec![at]);
+        let address = Way::new(place.address.clone(), vec![at]).address;
         let once = Mutex::new(Some(()));
         let stream = move || {
             let again = || io::Error::new(io::ErrorKind::PermissionDenied, "cut");

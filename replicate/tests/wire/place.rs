@@ -1,11 +1,11 @@
-//! A server of the protocol on loopback, peers of it, and ways that are cut.
+//! A server of the protocol on loopback, and peers of it.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -227,36 +227,4 @@ pub(crate) fn all(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 pub(crate) fn segment_name(bytes: &[u8]) -> String {
     let hash = Hash::of(bytes).to_string();
     format!("segments/{}/{hash}", &hash[..2])
-}
-
-/// Passes bytes on until so many went by in both directions together, then cuts; the next
-/// connection gets the next number.
-pub(crate) fn cutting(to: String, cuts: Vec<u64>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    std::thread::spawn(move || {
-        let mut cuts = cuts.into_iter();
-        for near in listener.incoming().map_while(Result::ok) {
-            let left = Arc::new(AtomicI64::new(cuts.next().map_or(i64::MAX, |n| n as i64)));
-            let Ok(far) = TcpStream::connect(&to) else { continue };
-            for (mut from, mut into) in
-                [(near.try_clone().unwrap(), far.try_clone().unwrap()), (far, near)]
-            {
-                let left = Arc::clone(&left);
-                std::thread::spawn(move || {
-                    let mut bytes = [0; 4096];
-                    while let Ok(n @ 1..) = from.read(&mut bytes) {
-                        let before = left.fetch_sub(n as i64, Ordering::Relaxed);
-                        let may = (before.max(0) as usize).min(n);
-                        if into.write_all(&bytes[..may]).is_err() || may < n {
-                            break;
-                        }
-                    }
-                    let _ = from.shutdown(std::net::Shutdown::Both);
-                    let _ = into.shutdown(std::net::Shutdown::Both);
-                });
-            }
-        }
-    });
-    address
 }
