@@ -321,9 +321,8 @@ fn a_hook_that_finds_a_damaged_database_stores_it_and_exits_with_1() {
     let (report, code) = place.json(&push);
     assert_eq!((code, &report["consistency"]), (1, &"not-consistent".into()), "{report}");
     place.good("what is damaged is stored as it is");
-    assert!(
-        fs::read(place.dir.join("out/src/practice.db")).unwrap() == fs::read(database).unwrap()
-    );
+    let stored = fs::read(place.dir.join("out/src/practice.db")).unwrap();
+    assert!(stored[3 * 4096..][..3000].iter().all(|byte| *byte == 0xff));
     // what could not be read at all weighs more
     let missing = [&push[..], &["missing"]].concat();
     assert_eq!(place.run(&missing).status.code(), Some(2));

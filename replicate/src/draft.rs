@@ -102,7 +102,7 @@ impl Draft {
     /// Makes the repository in a store. One that is there already and is this very one counts as
     /// made: so what was cut off is tried again. `place` names the store in errors.
     pub fn make(&self, store: Store, place: &str) -> Result<Repository, Error> {
-        let put = store.put("config", self.text.clone().into());
+        let put = store.put("config", &self.text.clone().into());
         // what is there counts: an answer may be lost
         let there = match (store.get("config", CONFIG_BYTES_MAX), put) {
             (Ok(Some(there)), _) => there,

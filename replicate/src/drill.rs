@@ -172,7 +172,7 @@ impl Drill {
 pub fn record_drill(repository: &Repository, text: &str) -> Result<Drill, Error> {
     let drill = Drill::parse(repository, "the drill's record", text.as_bytes())?;
     let name = drill_name(&Hash::of(text.as_bytes()));
-    repository.store.put(&name, text.to_owned().into())?;
+    repository.store.put(&name, &text.to_owned().into())?;
     Ok(drill)
 }
 

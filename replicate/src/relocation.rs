@@ -70,7 +70,7 @@ impl Relocations {
             self.number += 1;
             let body = serde_json::to_string(self).map_err(|e| Error::Request(e.to_string()))?;
             let text = keys::signed(TITLE, sign, &body);
-            if repository.store.put(&relocation_name(self.number), text.into())? {
+            if repository.store.put(&relocation_name(self.number), &text.into())? {
                 return Ok(());
             }
         }

@@ -104,7 +104,7 @@ pub(crate) fn put(store: &Store, segment: Aligned) -> Result<(SegmentRef, Vec<u8
     let hash = Hash::of(segment.as_ref());
     let named = SegmentRef { hash, bytes: segment.len() as u32 };
     let segment = Arc::new(segment);
-    store.put(&segment_name(&hash), Bytes::from_owner(Shared(Arc::clone(&segment))))?;
+    store.put(&segment_name(&hash), &Bytes::from_owner(Shared(Arc::clone(&segment))))?;
     let memory = Arc::try_unwrap(segment).map(Aligned::into_inner);
     Ok((named, memory.unwrap_or_default()))
 }

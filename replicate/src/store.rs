@@ -80,11 +80,11 @@ impl Store {
     }
 
     /// Puts a new object, synced when this returns. `Ok(false)`: the name existed already.
-    pub fn put(&self, name: &str, bytes: Bytes) -> Result<bool, Error> {
+    pub fn put(&self, name: &str, bytes: &Bytes) -> Result<bool, Error> {
         let len = bytes.len() as u64;
         let put = match &self.inner {
-            Inner::Directory(directory) => directory.put(name, &bytes)?,
-            Inner::Remote(remote) => remote.put(name, &bytes)?,
+            Inner::Directory(directory) => directory.put(name, bytes)?,
+            Inner::Remote(remote) => remote.put(name, bytes)?,
         };
         self.sent.fetch_add(if put { len } else { 0 }, Ordering::Relaxed);
         Ok(put)

@@ -30,6 +30,10 @@ impl Way {
                 let left = cuts.next().map_or(i64::MAX, |n| n as i64);
                 let Ok(far) = TcpStream::connect(&to) else { continue };
                 let left = Arc::new(AtomicI64::new(left));
+                // what comes in small pieces goes on in small pieces
+                if near.set_nodelay(true).and_then(|()| far.set_nodelay(true)).is_err() {
+                    continue;
+                }
                 let (Ok(back), Ok(forth)) = (near.try_clone(), far.try_clone()) else { continue };
                 let (limit, count) = (Arc::clone(&left), Arc::clone(&count));
                 std::thread::spawn(move || pass(near, forth, &limit, &count));

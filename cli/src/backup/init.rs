@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use replicate::keys::{Key, write_private};
-use replicate::wire::{Code, Role};
+use replicate::wire::{Code, Joined, Role};
 use replicate::{Draft, Error, InitOptions, NewKeys, Repository, hex};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -154,16 +154,21 @@ struct Pending {
 }
 
 impl Pending {
-    fn read(file: &Path) -> anyhow::Result<Option<Self>> {
+    /// What was begun of the repository with this id, if anything was.
+    fn of(file: &Path, repository: &[u8; 16]) -> anyhow::Result<Option<(Draft, Self)>> {
         let text = match fs::read(file) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             read => read.with_context(|| format!("cannot read {}", file.display()))?,
         };
-        let pending = serde_json::from_slice(&text);
-        pending.map(Some).with_context(|| format!("{} is not as it was written", file.display()))
+        let pending: Self = serde_json::from_slice(&text)
+            .with_context(|| format!("{} is not as it was written", file.display()))?;
+        let draft = Draft::parse(pending.config.clone())?;
+        Ok((draft.repository() == repository).then_some((draft, pending)))
     }
 
+    /// In place of one of a repository that the server does not hold any more.
     fn write(&self, file: &Path) -> anyhow::Result<()> {
+        let _ = fs::remove_file(file);
         write_private(file, &serde_json::to_string_pretty(self)?)?;
         let folder = file.parent().unwrap_or(Path::new("."));
         fs::File::open(folder)?.sync_all().context("sync")
@@ -188,53 +193,51 @@ impl Pending {
     }
 }
 
+/// This machine's key for the server: by the code, or of an earlier try.
+fn enrolled(args: &Args, server: &remote::Server, place: &str) -> anyhow::Result<Joined> {
+    let before = server.joined(&[Role::Source])?;
+    let Some(code) = &args.code else {
+        return before.with_context(|| {
+            format!(
+                "this machine may not make a repository at {place}: run there `framewalk backup \
+                 enrol --repo REPO --role init NAME`, and here `framewalk backup init {place} \
+                 --code CODE`"
+            )
+        });
+    };
+    let code = Code::parse(code).map_err(anyhow::Error::msg)?;
+    let joined = server.join(&code).map_err(|e| match before {
+        Some(_) => e.context("this machine has joined already: try without --code"),
+        None => e,
+    })?;
+    if joined.role != Role::Init {
+        bail!("the code was made for the role {}: init needs --role init", joined.role);
+    }
+    Ok(joined)
+}
+
 /// Keys and sheet are made and stay here; the server gets the `config` alone.
 fn behind_a_server(args: &Args) -> anyhow::Result<Made> {
     let place = args.repo.to_string_lossy();
     let server = remote::Server::named(&place, args.peer_dir.as_deref(), &args.path)?;
-    if let Some(code) = &args.code {
-        let code = Code::parse(code).map_err(anyhow::Error::msg)?;
-        let tried = server.joined(&[Role::Source])?.is_some();
-        let joined = server.join(&code).map_err(|e| {
-            if tried { e.context("this machine has joined already: try without --code") } else { e }
-        })?;
-        if joined.role != Role::Init {
-            bail!("the code was made for the role {}: init needs --role init", joined.role);
-        }
-    }
-    let Some(joined) = server.joined(&[Role::Source])? else {
-        bail!(
-            "this machine may not make a repository at {place}: run there `framewalk backup enrol \
-             --repo REPO --role init NAME`, and here `framewalk backup init {place} --code CODE`"
-        );
-    };
-    let store = server.connect(joined)?;
+    let store = server.connect(enrolled(args, &server, &place)?)?;
     let welcome = store.welcome().context("no welcome")?.clone();
     let file = server.folder.join("init.json");
-    let pending = Pending::read(&file)?;
-    let again = pending.map(|p| Ok::<_, anyhow::Error>((Draft::parse(p.config.clone())?, p)));
-    let again = again.transpose()?.filter(|(draft, _)| *draft.repository() == welcome.repository);
-    if again.is_none() && welcome.role != Role::Init {
+    let (draft, pending) = if let Some(begun) = Pending::of(&file, &welcome.repository)? {
+        begun.1.goes_on(&begun.0, args).with_context(|| {
+            let file = file.display();
+            format!("an init was cut off; do the same again, or remove {file} to begin anew")
+        })?;
+        begun
+    } else if welcome.role == Role::Init {
+        let (draft, made) = Draft::new(&args.options(), Some(welcome.repository), &place)?;
+        let (keys, recovery) = args.places(&made.repository)?;
+        keep(&made, &keys, &recovery)?;
+        let pending = Pending { config: draft.text().to_owned(), keys, recovery };
+        pending.write(&file)?;
+        (draft, pending)
+    } else {
         bail!("{place} holds a repository already ({})", hex(&welcome.repository));
-    }
-    let (draft, pending) = match again {
-        Some((draft, pending)) => {
-            pending.goes_on(&draft, args).with_context(|| {
-                let file = file.display();
-                format!("an init was cut off; do the same again, or remove {file} to begin anew")
-            })?;
-            (draft, pending)
-        }
-        None => {
-            let (draft, made) = Draft::new(&args.options(), Some(welcome.repository), &place)?;
-            let (keys, recovery) = args.places(&made.repository)?;
-            keep(&made, &keys, &recovery)?;
-            let pending = Pending { config: draft.text().to_owned(), keys, recovery };
-            // of a repository that this server does not hold any more
-            let _ = fs::remove_file(&file);
-            pending.write(&file)?;
-            (draft, pending)
-        }
     };
     let made = draft.make(store, &place).map_err(|e| match e {
         Error::Request(_) => anyhow::Error::from(e),

@@ -255,7 +255,7 @@ fn publish(
         let text = manifest.text(&writer.sign)?;
         manifest.id = crate::Hash::of(text.as_bytes());
         folder.prepare(&head(&manifest))?;
-        if repository.store.put(&generation_name(number), text.into())? {
+        if repository.store.put(&generation_name(number), &text.into())? {
             return Ok(manifest);
         }
     }

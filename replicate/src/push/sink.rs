@@ -319,7 +319,7 @@ impl<'a> Sink<'a> {
         let hash = Hash::of(&bytes);
         let part = PartRef { hash, bytes: bytes.len() as u32, entries: count };
         self.pace.put(bytes.len() as u64);
-        self.repository.store.put(&part_name(&hash), bytes.into())?;
+        self.repository.store.put(&part_name(&hash), &bytes.into())?;
         self.parts.push(part);
         Ok(true)
     }

@@ -161,10 +161,8 @@ impl Link {
                 break why;
             }
             match read.read(decoder.space()) {
-                Ok(0) => {
-                    let e = io::Error::new(io::ErrorKind::UnexpectedEof, "the server hung up");
-                    break e.into();
-                }
+                Ok(0) => break hung_up().into(),
+                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => break hung_up().into(),
                 Ok(n) => {
                     decoder.filled(n);
                     heard = Instant::now();
@@ -225,6 +223,10 @@ impl Link {
     }
 }
 
+fn hung_up() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the server hung up")
+}
+
 /// Says the first message and reads the welcome.
 pub(super) fn greet(halves: Halves, first: &Message<'_>) -> Result<(Arc<Link>, Welcome), Why> {
     let Halves { mut read, mut write, close, .. } = halves;
@@ -257,9 +259,7 @@ pub(super) fn greet(halves: Halves, first: &Message<'_>) -> Result<(Arc<Link>, W
         }
         match read.read(decoder.space()) {
             Ok(0) => {
-                let e = said.err().unwrap_or_else(|| {
-                    io::Error::new(io::ErrorKind::UnexpectedEof, "the server hung up")
-                });
+                let e = said.err().unwrap_or_else(hung_up);
                 break Err(e.into());
             }
             Ok(n) => decoder.filled(n),

@@ -93,6 +93,7 @@ impl Remote {
                 Some(why) => why,
             },
         };
+        let mut again = None;
         for nth in 0..TRIES {
             if why.refused {
                 break;
@@ -111,10 +112,12 @@ impl Remote {
                         Why { text: "the server has another repository".to_owned(), refused: true };
                     link.end(why.clone());
                 }
-                // what cut us off first is told, unless the server says no
                 Err(other) if other.refused => why = other,
-                Err(_) => {}
+                Err(other) => again = Some(other.text),
             }
+        }
+        if let Some(again) = again.filter(|_| !why.refused) {
+            why.text = format!("{}; tried again {TRIES} times: {again}", why.text);
         }
         *state = State::Over(why.clone());
         over(why)
