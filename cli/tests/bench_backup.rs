@@ -1,5 +1,5 @@
 //! `framewalk bench backup`: rows as they become known, and what is kept when it is stopped.
-#![allow(clippy::unwrap_used)] // helpers of tests, outside of #[test]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test file as a whole")]
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -46,4 +46,50 @@ fn what_was_measured_before_ctrl_c_is_printed() {
         assert!((2..100).contains(&runs), "{row}");
     }
     assert_eq!(child.wait().unwrap().code(), Some(2));
+}
+
+#[test]
+fn a_push_through_the_path_in_memory_is_on_the_ledger() {
+    let args = ["--only", "path", "--mib", "16", "--runs", "1"];
+    let done = bench(&args).wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{said}");
+    let rows: Vec<_> = String::from_utf8(done.stdout).unwrap().lines().map(row).collect();
+    assert_eq!(rows.len(), 4, "{rows:?}");
+    for row in &rows {
+        assert!(row["sent_bytes"].as_u64().unwrap() > 10_000, "{row}");
+        let stages = row["stages"].as_str().unwrap();
+        assert!(stages.contains("wire ") && stages.contains("receive "), "{row}");
+        let through = row["case"].as_str().unwrap().contains("through the path");
+        assert_eq!(stages.contains("switch "), through, "{row}");
+        if through {
+            let frames = row["originated"].as_u64().unwrap();
+            assert!(frames > 20 && row["delivered"].as_u64() == Some(frames), "{row}");
+            assert_eq!((&row["balanced"], &row["held"]), (&true.into(), &0.into()), "{row}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "privileged: makes devices in two network namespaces of its own"]
+fn privileged_a_stream_between_two_hosts_is_measured_beside_the_kernel() {
+    if Command::new("ethtool").arg("--version").output().is_err() {
+        println!("SKIPPED: no ethtool on this machine; type: sudo apt install ethtool");
+        return;
+    }
+    let args = ["--only", "veth", "--runs", "1", "--seconds", "0.2"];
+    let done = bench(&args).wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{said}");
+    let rows: Vec<_> = String::from_utf8(done.stdout).unwrap().lines().map(row).collect();
+    assert_eq!(rows.len(), 4, "{rows:?}");
+    for row in rows {
+        assert!(row["median"].as_f64().unwrap() > 0.01, "{row}");
+        if row["peer"].is_null() {
+            for end in ["sender", "receiver"] {
+                let told = row[end].as_str().unwrap();
+                assert!(told.contains("balanced true") && told.contains("held 0;"), "{row}");
+            }
+        }
+    }
 }

@@ -2,8 +2,9 @@
 //! directory, or a server that has one.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
@@ -21,6 +22,34 @@ use crate::wire::{Remote, Welcome};
 pub struct Store {
     inner: Inner,
     sent: Arc<AtomicU64>,
+    times: Arc<Mutex<PutTimes>>,
+}
+
+/// Where the time of puts went, of all threads together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct PutTimes {
+    /// Sending.
+    pub(crate) wire: Duration,
+    /// The server took what came, and answered.
+    pub(crate) receive: Duration,
+    /// Written and synced, here or there.
+    pub(crate) fsync: Duration,
+}
+
+impl PutTimes {
+    /// The same three, in pairs.
+    fn with(self, other: Self, both: impl Fn(Duration, Duration) -> Duration) -> Self {
+        Self {
+            wire: both(self.wire, other.wire),
+            receive: both(self.receive, other.receive),
+            fsync: both(self.fsync, other.fsync),
+        }
+    }
+
+    /// Those since `before`.
+    pub(crate) fn since(self, before: Self) -> Self {
+        self.with(before, Duration::saturating_sub)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -53,12 +82,16 @@ impl Store {
         let local = LocalFileSystem::new_with_prefix(&path)
             .map_err(|e| Error::Request(format!("{}: {e}", path.display())))?;
         let directory = Directory { objects: Arc::new(local), root: path };
-        Ok(Self { inner: Inner::Directory(directory), sent: Arc::default() })
+        Ok(Self::over(Inner::Directory(directory)))
     }
 
     /// What a server keeps.
     pub fn remote(remote: Remote) -> Self {
-        Self { inner: Inner::Remote(Arc::new(remote)), sent: Arc::default() }
+        Self::over(Inner::Remote(Arc::new(remote)))
+    }
+
+    fn over(inner: Inner) -> Self {
+        Self { inner, sent: Arc::default(), times: Arc::default() }
     }
 
     /// What a server said of itself and of us; none where the repository is a directory.
@@ -79,13 +112,25 @@ impl Store {
         self.sent.load(Ordering::Relaxed)
     }
 
+    /// Where the time of all puts went since this was made.
+    pub(crate) fn put_times(&self) -> PutTimes {
+        *self.times.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Puts a new object, synced when this returns. `Ok(false)`: the name existed already.
     pub fn put(&self, name: &str, bytes: &Bytes) -> Result<bool, Error> {
         let len = bytes.len() as u64;
-        let put = match &self.inner {
-            Inner::Directory(directory) => directory.put(name, bytes)?,
+        let (put, times) = match &self.inner {
+            Inner::Directory(directory) => {
+                let begin = Instant::now();
+                let put = directory.put(name, bytes)?;
+                (put, PutTimes { fsync: begin.elapsed(), ..PutTimes::default() })
+            }
             Inner::Remote(remote) => remote.put(name, bytes)?,
         };
+        let mut all = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        *all = all.with(times, Duration::saturating_add);
+        drop(all);
         self.sent.fetch_add(if put { len } else { 0 }, Ordering::Relaxed);
         Ok(put)
     }

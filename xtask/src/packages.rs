@@ -114,6 +114,13 @@ pub(crate) const NEEDS: &[Need] = &[
         present: || sh::has("sqlite3"),
     },
     Need {
+        name: "ethtool",
+        package: "ethtool",
+        serves: "bench backup --only veth and its test",
+        mark: "\"ethtool\"",
+        present: || sh::has("ethtool"),
+    },
+    Need {
         name: "Samba",
         package: "samba",
         serves: "rows of the trap matrix",

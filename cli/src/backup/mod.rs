@@ -11,7 +11,7 @@ mod hooks;
 mod init;
 mod keys;
 mod list;
-mod path;
+pub(crate) mod path;
 mod peers;
 mod prune;
 mod push;

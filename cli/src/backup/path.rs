@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use pipeline::stream::{PathListener, PathReport, PathStream, Pump};
+use replicate::push::Travel;
 use replicate::wire::{Halves, TICK, WRITE_TIMEOUT};
 
 use crate::term::{bits_per_second, grouped};
@@ -83,6 +84,11 @@ impl Road {
         self.pump.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
+    /// What it has done so far, for the report of a push through it.
+    pub(super) fn travel(&self) -> io::Result<Travel> {
+        self.pump()?.report().map(|report| travel(&report))
+    }
+
     /// Connects to `HOST:PORT`; the host is an address, for the path asks no name server.
     pub(super) fn connect(&self, to: &str, timeout: Duration) -> io::Result<Halves> {
         let remote: SocketAddr = to.parse().map_err(|_| {
@@ -121,8 +127,16 @@ impl Drop for Road {
     }
 }
 
+/// What a path did while bytes went through it.
+pub(crate) fn travel(report: &PathReport) -> Travel {
+    let shares = &report.shares;
+    let stages: f64 = shares.stages.iter().sum();
+    let switch = shares.hand_over + shares.stack + stages;
+    Travel { switch, wire: shares.wire, reader: shares.sink }
+}
+
 /// The two halves of a stream.
-pub(super) fn halves(stream: &PathStream) -> Halves {
+pub(crate) fn halves(stream: &PathStream) -> Halves {
     stream.set_read_timeout(Some(TICK));
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let from = stream.peer_addr().map_or_else(|| "the path".to_owned(), |peer| peer.to_string());

@@ -58,7 +58,7 @@ pub struct Args {
 }
 
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
-    let repository = remote::open(&args.place, &[Role::Source])?;
+    let (repository, road) = remote::open_by(&args.place, &[Role::Source])?;
     let key = keys::read(&args.place, &repository, "source.key")?;
     let writer = repository.writer(&key)?;
     let canonical = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
@@ -95,11 +95,14 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
             few.push(file_line(done));
         }
     };
-    let report = hooks::around(&args.hooks, &args.paths, &state, &args.place.repo, |ready| {
+    let mut report = hooks::around(&args.hooks, &args.paths, &state, &args.place.repo, |ready| {
         let hooks::Ready { paths, hooked, stop } = ready;
         let options = Options { paths, hooked, stop, ..options };
         push(&repository, &writer, &options, &mut told).map_err(remote::explained)
     })?;
+    if let Some(road) = &road {
+        report.stages.through(&road.travel()?);
+    }
     if !globals.json && !every && count <= FEW {
         for line in &few {
             line!("{line}");
@@ -228,7 +231,7 @@ fn print(report: &Report, globals: &Globals) {
     let seconds = report.took.as_secs_f64();
     if globals.json {
         let stages: serde_json::Map<_, _> =
-            report.stages.iter().map(|(stage, s)| ((*stage).to_owned(), json!(s))).collect();
+            report.stages.seconds().map(|(stage, s)| (stage.to_owned(), json!(s))).collect();
         let waited: serde_json::Map<_, _> =
             report.waited.iter().map(|(why, s)| ((*why).to_owned(), json!(s))).collect();
         line!(
@@ -237,7 +240,7 @@ fn print(report: &Report, globals: &Globals) {
                 "schema": "framewalk.push/1", "generation": manifest.number,
                 "id": manifest.id, "set": hex(&manifest.set), "files": manifest.files,
                 "bytes": manifest.bytes, "read": manifest.read, "sent": report.sent,
-                "seconds": seconds, "limited_by": report.limited_by, "stages": stages,
+                "seconds": seconds, "limited_by": report.stages.limiting(), "stages": stages,
                 "consistency": manifest.consistency, "because": manifest.because,
                 "base": manifest.is_base(), "base_cost": manifest.base_cost,
                 "waited": waited, "resumed": report.resumed, "anew": report.anew,
@@ -260,7 +263,7 @@ fn print(report: &Report, globals: &Globals) {
         counted(manifest.files, "file"),
         bytes(manifest.read),
         bytes(report.sent),
-        report.limited_by
+        report.stages.limiting()
     );
     for (why, s) in report.waited.iter().filter(|(_, s)| *s >= 0.01) {
         line!("waited {s:.2} s for its {why}");

@@ -164,16 +164,25 @@ pub(super) fn join(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
 /// Opens a repository: a directory, or a server with the key of the first of these roles that was
 /// joined.
 pub(super) fn open(place: &Where, roles: &[Role]) -> anyhow::Result<Repository> {
+    open_by(place, roles).map(|(repository, _)| repository)
+}
+
+/// The same, with the path that leads there, if one does.
+pub(super) fn open_by(
+    place: &Where,
+    roles: &[Role],
+) -> anyhow::Result<(Repository, Option<Arc<Road>>)> {
     let text = place.repo.to_string_lossy();
     if !text.starts_with("tls://") {
         if place.path.path_interface.is_some() {
             bail!("--path is the way to a server: name it as --repo tls://ADDRESS:PORT");
         }
-        return Ok(Repository::open(super::directory(&place.repo)?)?);
+        return Ok((Repository::open(super::directory(&place.repo)?)?, None));
     }
     let server = Server::named(&text, place.peer_dir.as_deref(), &place.path)?;
     if let Some(joined) = server.joined(roles)? {
-        return Ok(Repository::in_store(server.connect(joined)?, &text)?);
+        let road = server.road.clone();
+        return Ok((Repository::in_store(server.connect(joined)?, &text)?, road));
     }
     let address = &server.address;
     let wanted: Vec<_> = roles.iter().map(ToString::to_string).collect();

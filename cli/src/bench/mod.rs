@@ -79,6 +79,10 @@ pub enum What {
     /// Works in the folder for temporary files, or in --dir, and removes all. The source is in the
     /// page cache; what framewalk pushes and restores is synced when its time ends.
     Backup(backup::Args),
+    /// One end of a stream of `bench backup --only veth`, which starts it
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    StreamEnd(backup::veth::End),
     /// Sending: full speed, and how true the gaps are, beside tcpreplay and a bare sender (root)
     ///
     /// Makes a network namespace with a cable of its own, where nobody else hears it, and takes
@@ -151,6 +155,8 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
             }
         }
         What::Backup(args) => backup::run(args, globals.quiet, &mut out)?,
+        #[cfg(target_os = "linux")]
+        What::StreamEnd(end) => backup::veth::end(end)?,
         What::Surface { file, runs } => {
             for row in surface::rows(file, frames_of(file)?, *runs as usize)? {
                 out.row(&row)?;

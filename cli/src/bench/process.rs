@@ -199,12 +199,22 @@ pub(super) fn run(command: &mut Command) -> anyhow::Result<Ran> {
     Ok(Ran { seconds, cpu: children_cpu() - before, rss_kib, stdout })
 }
 
-/// Seconds of processor time of all children that have ended (`cutime` and `cstime` in
-/// /proc/self/stat, proc(5), in the kernel's fixed unit of a hundredth of a second).
+/// Seconds of processor time of all children that have ended.
 fn children_cpu() -> f64 {
+    cpu(13)
+}
+
+/// Seconds of processor time of this process.
+pub(super) fn own_cpu() -> f64 {
+    cpu(11)
+}
+
+/// Two fields of /proc/self/stat (proc(5): `utime` and `stime`, `cutime` and `cstime`), so many
+/// behind the name; in the kernel's fixed unit of a hundredth of a second.
+fn cpu(skip: usize) -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks = rest.split_whitespace().skip(13).take(2).filter_map(|n| n.parse::<f64>().ok());
+    let ticks = rest.split_whitespace().skip(skip).take(2).filter_map(|n| n.parse::<f64>().ok());
     ticks.sum::<f64>() / 100.0
 }
 

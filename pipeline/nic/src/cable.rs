@@ -1,14 +1,18 @@
 //! A cable made of two new devices: a veth pair (veth(4)), by rtnetlink, in the network namespace
 //! of the calling thread. For measuring in a namespace of one's own, which takes it away again.
 
+use std::net::Ipv4Addr;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
     NetlinkPayload,
 };
-use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{
     InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 use crate::link::{self, Link, LinkError};
@@ -19,6 +23,47 @@ use crate::link::{self, Link, LinkError};
 /// # Errors
 /// Where the kernel refuses: without `CAP_NET_ADMIN`, or when a device of such a name exists.
 pub fn make(a: &str, b: &str, mtu: u32) -> Result<[Link; 2], LinkError> {
+    pair(a, b, mtu, None)?;
+    Ok([switch_on(a)?, switch_on(b)?])
+}
+
+/// The same with `b` in another network namespace; neither is switched on.
+///
+/// # Errors
+/// As for [`make`].
+pub fn make_between(a: &str, b: &str, mtu: u32, there: BorrowedFd<'_>) -> Result<(), LinkError> {
+    pair(a, b, mtu, Some(there))
+}
+
+/// Switches a device on.
+///
+/// # Errors
+/// There is none of that name, or the kernel refuses.
+pub fn switch_on(name: &str) -> Result<Link, LinkError> {
+    let mut up = LinkMessage::default();
+    up.header.index = link::by_name(name)?.index;
+    up.header.flags = LinkFlags::Up;
+    up.header.change_mask = LinkFlags::Up;
+    ask(RouteNetlinkMessage::SetLink(up), 0, "switch a device on")?;
+    link::by_name(name)
+}
+
+/// Gives the kernel's stack an address at a device, on a network of so many bits.
+///
+/// # Errors
+/// There is none of that name, or the kernel refuses.
+pub fn give_address(name: &str, address: Ipv4Addr, bits: u8) -> Result<(), LinkError> {
+    let mut message = AddressMessage::default();
+    message.header.family = AddressFamily::Inet;
+    message.header.prefix_len = bits;
+    message.header.index = link::by_name(name)?.index;
+    let of = [AddressAttribute::Local, AddressAttribute::Address];
+    message.attributes = of.map(|attribute| attribute(address.into())).into();
+    let flags = NLM_F_CREATE | NLM_F_EXCL;
+    ask(RouteNetlinkMessage::NewAddress(message), flags, "give a device an address")
+}
+
+fn pair(a: &str, b: &str, mtu: u32, there: Option<BorrowedFd<'_>>) -> Result<(), LinkError> {
     let named = |name: &str| {
         vec![
             LinkAttribute::IfName(name.to_owned()),
@@ -30,21 +75,14 @@ pub fn make(a: &str, b: &str, mtu: u32) -> Result<[Link; 2], LinkError> {
     };
     let mut peer = LinkMessage::default();
     peer.attributes = named(b);
+    peer.attributes.extend(there.map(|there| LinkAttribute::NetNsFd(there.as_raw_fd())));
     let mut pair = LinkMessage::default();
     pair.attributes = named(a);
     pair.attributes.push(LinkAttribute::LinkInfo(vec![
         LinkInfo::Kind(InfoKind::Veth),
         LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
     ]));
-    ask(RouteNetlinkMessage::NewLink(pair), NLM_F_CREATE | NLM_F_EXCL, "make a pair of devices")?;
-    for name in [a, b] {
-        let mut up = LinkMessage::default();
-        up.header.index = link::by_name(name)?.index;
-        up.header.flags = LinkFlags::Up;
-        up.header.change_mask = LinkFlags::Up;
-        ask(RouteNetlinkMessage::SetLink(up), 0, "switch a device on")?;
-    }
-    Ok([link::by_name(a)?, link::by_name(b)?])
+    ask(RouteNetlinkMessage::NewLink(pair), NLM_F_CREATE | NLM_F_EXCL, "make a pair of devices")
 }
 
 /// Sends one request and waits for the kernel's answer to it.
@@ -72,7 +110,37 @@ fn ask(request: RouteNetlinkMessage, flags: u16, operation: &'static str) -> Res
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::os::fd::AsFd as _;
+
     use super::*;
+
+    #[test]
+    #[ignore = "privileged: makes devices in two network namespaces of its own"]
+    fn privileged_a_cable_reaches_into_another_namespace_and_its_ends_have_addresses() {
+        let hold = || File::open("/proc/thread-self/ns/net").unwrap();
+        let enter = |place| nix::sched::setns(place, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        let _far = testkit::net::Lab::new();
+        let far = hold();
+        let _near = testkit::net::Lab::new();
+        let near = hold();
+        make_between("near", "far", 9000, far.as_fd()).unwrap();
+        assert!(link::by_name("far").is_err(), "it is there");
+        for (place, name, last) in [(&far, "far", 2), (&near, "near", 1)] {
+            enter(place);
+            let link = switch_on(name).unwrap();
+            assert_eq!((link.mtu, link.up), (9000, true));
+            give_address(name, Ipv4Addr::new(198, 18, 0, last), 24).unwrap();
+        }
+        let listener = std::thread::spawn(move || {
+            enter(&far);
+            std::net::TcpListener::bind("198.18.0.2:9").unwrap()
+        });
+        let _listener = listener.join().unwrap();
+        std::net::TcpStream::connect("198.18.0.2:9").unwrap();
+        let error = give_address("near", Ipv4Addr::new(198, 18, 0, 1), 24).unwrap_err();
+        assert!(error.to_string().contains("give a device an address"), "{error}");
+    }
 
     #[test]
     #[ignore = "privileged: makes devices in a network namespace of its own"]

@@ -12,6 +12,7 @@ mod lister;
 mod past;
 mod pipeline;
 mod sink;
+mod stages;
 mod state;
 mod syncer;
 mod trust;
@@ -33,9 +34,10 @@ use crate::pace::Pace;
 use crate::part::SegmentRef;
 use crate::repository::{Repository, Writer};
 use crate::source;
-use crate::store::{generation_name, segment_name};
+use crate::store::{PutTimes, generation_name, segment_name};
 use past::Past;
 use pipeline::{Pipeline, Stored};
+pub use stages::{Stages, Travel};
 use state::{Folder, Head};
 pub use words::Hooked;
 use work::Times;
@@ -100,10 +102,8 @@ pub struct Report {
     pub sent: u64,
     /// Wall time of the push.
     pub took: Duration,
-    /// The stage that took the most: scan, hash, compress, encrypt, fsync; or limit, hours, load.
-    pub limited_by: &'static str,
-    /// Seconds of work by stage; of all workers together.
-    pub stages: Vec<(&'static str, f64)>,
+    /// Where the time went, and which stage limited it.
+    pub stages: Stages,
     /// Seconds waited by reason: limit, hours, load.
     pub waited: Vec<(&'static str, f64)>,
     /// What was not backed up.
@@ -130,6 +130,7 @@ struct Start {
     clock: Instant,
     /// Bytes.
     sent: u64,
+    puts: PutTimes,
     waited: Vec<(&'static str, f64)>,
 }
 
@@ -149,6 +150,7 @@ pub fn push(
         clock: Instant::now(),
         time: now(),
         sent: repository.store.sent(),
+        puts: repository.store.put_times(),
     };
     let roots = source::roots(&options.paths)?;
     let set = set_of(writer, &roots);
@@ -181,13 +183,13 @@ pub fn push(
     let took = start.clock.elapsed();
     let waited = options.pace.waited();
     let meanwhile = waited.iter().zip(&start.waited).map(|(all, first)| (all.0, all.1 - first.1));
-    let meanwhile: Vec<_> = meanwhile.collect();
-    let (limited_by, stages) = limits(&pipeline.times, options.workers(), took, &meanwhile);
+    let puts = (repository.store.put_times().since(start.puts), repository.store.is_remote());
+    let threads = options.workers();
+    let stages = Stages::new(&pipeline.times, threads, puts, meanwhile.collect(), took);
     Ok(Report {
         manifest,
         sent: repository.store.sent() - start.sent,
         took,
-        limited_by,
         stages,
         waited,
         unread: totals.unread,
@@ -259,35 +261,4 @@ fn publish(
             return Ok(manifest);
         }
     }
-}
-
-/// The stage that took the most: of the workers' stages, or of those that run beside them.
-fn limits(
-    times: &Times,
-    threads: usize,
-    took: Duration,
-    waited: &[(&'static str, f64)],
-) -> (&'static str, Vec<(&'static str, f64)>) {
-    let seconds = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed) as f64 / 1e9;
-    let workers = [
-        ("scan", seconds(&times.read)),
-        ("hash", seconds(&times.hash)),
-        ("compress", seconds(&times.compress)),
-        ("encrypt", seconds(&times.encrypt)),
-    ];
-    let beside = [("fsync", seconds(&times.store))];
-    let most = |stages: &[(&'static str, f64)]| {
-        stages.iter().max_by(|a, b| a.1.total_cmp(&b.1)).map_or(("scan", 0.0), |most| *most)
-    };
-    // what it was told to wait for, if that was most of its time
-    if let (stage, spent) = most(waited)
-        && spent > took.as_secs_f64() / 2.0
-    {
-        return (stage, [&workers[..], &beside].concat());
-    }
-    let busy = workers.iter().map(|(_, s)| s).sum::<f64>() / threads as f64;
-    let (stage, spent) = most(&beside);
-    let beside_limits = spent > busy && spent > took.as_secs_f64() / 2.0;
-    let limited_by = if beside_limits { stage } else { most(&workers).0 };
-    (limited_by, [&workers[..], &beside].concat())
 }

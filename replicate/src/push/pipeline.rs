@@ -89,7 +89,7 @@ impl Pipeline<'_> {
             drop(jobs);
             let pace = Arc::clone(&options.pace);
             let setup = Setup { key, base: self.base, known: past.segments(), next, pace };
-            let mut sink = Sink::new(repository, setup, &journal, &self.times, scope)?;
+            let mut sink = Sink::new(repository, setup, &journal, scope)?;
             let mut lister = Lister::new(worker.clone(), &old, at, count, &past.left, of_state)?;
             let ending = scope.spawn(move || {
                 drain(&messages, (&spent, &spare), &mut sink, &mut lister, done)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::state::{Known, Line, Next};
 use super::syncer::{Noted, Syncers};
-use super::work::{Batch, Times, What};
+use super::work::{Batch, What};
 use crate::crypt::{SEALED_KEY_BYTES, Slot};
 use crate::error::Error;
 use crate::generation::PartRef;
@@ -73,7 +73,6 @@ impl<'a> Sink<'a> {
         repository: &'a Repository,
         setup: Setup,
         journal: &Path,
-        times: &Arc<Times>,
         scope: &'a std::thread::Scope<'a, '_>,
     ) -> Result<Self, Error> {
         let Setup { key, base, known, next, pace } = setup;
@@ -88,7 +87,7 @@ impl<'a> Sink<'a> {
             number,
             segments,
             noted: Vec::new(),
-            syncers: Syncers::start(repository, journal, number, times, scope)?,
+            syncers: Syncers::start(repository, journal, number, scope)?,
             next,
             open: None,
             part: Vec::new(),

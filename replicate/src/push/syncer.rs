@@ -7,12 +7,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Scope;
-use std::time::Instant;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 
 use super::state::Journal;
-use super::work::{Times, spend};
 use crate::direct::Aligned;
 use crate::error::Error;
 use crate::part::{FileId, Place, SegmentRef};
@@ -63,7 +61,6 @@ impl Syncers {
         repository: &'a Repository,
         journal: &Path,
         first: u32,
-        times: &Arc<Times>,
         scope: &'a Scope<'a, '_>,
     ) -> Result<Self, Error> {
         let (segments, jobs) = bounded::<Full>(1);
@@ -74,10 +71,9 @@ impl Syncers {
         let notes = Arc::new(Mutex::new(notes));
         for _ in 0..SYNCERS {
             let (jobs, ack, spare) = (jobs.clone(), ack.clone(), spare.clone());
-            let (notes, times) = (Arc::clone(&notes), Arc::clone(times));
+            let notes = Arc::clone(&notes);
             scope.spawn(move || {
                 for Full { number, segment, noted } in jobs {
-                    let begin = Instant::now();
                     let done =
                         segment::put(&repository.store, segment).and_then(|(segment, memory)| {
                             let _ = spare.try_send(memory);
@@ -85,7 +81,6 @@ impl Syncers {
                             notes.note(number, segment, noted)?;
                             Ok((number, segment))
                         });
-                    spend(&times.store, begin);
                     let failed = done.is_err();
                     if ack.send(done).is_err() || failed {
                         return;

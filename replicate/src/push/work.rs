@@ -80,7 +80,6 @@ pub(crate) struct Times {
     pub(crate) hash: AtomicU64,
     pub(crate) compress: AtomicU64,
     pub(crate) encrypt: AtomicU64,
-    pub(crate) store: AtomicU64,
 }
 
 impl Times {

@@ -107,21 +107,23 @@ impl Link {
         (id, answer)
     }
 
-    pub(super) fn say(&self, id: u32, message: &Message<'_>) -> bool {
+    /// How long it took to send; none: the connection has ended.
+    pub(super) fn say(&self, id: u32, message: &Message<'_>) -> Option<Duration> {
         let mut frame = Vec::with_capacity(256);
         message.encode(id, &mut frame);
         self.write(&[&frame])
     }
 
-    fn write(&self, frame: &[&[u8]]) -> bool {
+    fn write(&self, frame: &[&[u8]]) -> Option<Duration> {
         let mut write = lock(&self.write);
+        let begin = Instant::now();
         let done = frame.iter().try_for_each(|bytes| write.write_all(bytes));
         match done.and_then(|()| write.flush()) {
-            Ok(()) => true,
+            Ok(()) => Some(begin.elapsed()),
             Err(e) => {
                 drop(write);
                 self.end(e);
-                false
+                None
             }
         }
     }
@@ -132,14 +134,17 @@ impl Link {
         answer
     }
 
-    pub(super) fn put(&self, name: &str, bytes: &[u8]) -> Receiver<Answer> {
+    /// Also how long it took to send; waiting for the turns of others is not in it.
+    pub(super) fn put(&self, name: &str, bytes: &[u8]) -> (Receiver<Answer>, Duration) {
         let (id, answer) = self.ask(0);
-        let mut good = self.say(id, &Message::Put { size: bytes.len() as u64, name });
+        let mut sent = self.say(id, &Message::Put { size: bytes.len() as u64, name });
         for piece in bytes.chunks(PIECE) {
+            let Some(so_far) = sent else { break };
             // others get their turn between two pieces
-            good = good && self.write(&[&data_head(id, piece.len()), piece]);
+            let more = self.write(&[&data_head(id, piece.len()), piece]);
+            sent = more.map(|more| so_far + more);
         }
-        answer
+        (answer, sent.unwrap_or_default())
     }
 
     /// Reads answers until the end.

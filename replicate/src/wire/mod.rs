@@ -7,6 +7,7 @@
 //! [`connect`] and [`Service::tls`] do all of it over [`Halves`]: those of a TCP connection, or of
 //! a guest of the path. [`Remote::over`] and [`Service::plain`] do without TLS.
 
+mod busy;
 mod code;
 mod codec;
 mod halves;

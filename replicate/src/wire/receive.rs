@@ -2,7 +2,9 @@
 
 use std::io;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
+use super::busy::Busy;
 use super::codec::Message;
 use super::policy::{MADE, NOTHING_YET, Object};
 use super::session::Out;
@@ -53,6 +55,9 @@ pub(crate) struct Receiving {
     left: u64,
     head: Vec<u8>,
     hash: blake3::Hasher,
+    busy: Busy,
+    /// When the last byte had come.
+    whole: Option<Instant>,
     /// None: what comes is thrown away, the reason was told.
     staged: Option<Staged>,
 }
@@ -66,7 +71,8 @@ impl Receiving {
     /// What is not taken still comes, and is thrown away.
     pub(crate) fn nothing(name: &str, object: Object, size: u64) -> Self {
         let (name, head, hash) = (name.to_owned(), Vec::new(), blake3::Hasher::new());
-        Self { name, object, left: size, head, hash, staged: None }
+        let (busy, whole) = (Busy::default(), None);
+        Self { name, object, left: size, head, hash, busy, whole, staged: None }
     }
 
     /// Takes a piece. `Ok(true)`: that was the last.
@@ -80,11 +86,19 @@ impl Receiving {
         if let Some(staged) = &mut self.staged {
             let more = (HEAD - self.head.len()).min(bytes.len());
             self.head.extend_from_slice(&bytes[..more]);
+            let begin = Instant::now();
             self.hash.update(bytes);
-            if let Err(e) = staged.write(bytes) {
+            let hashed = Instant::now();
+            let written = staged.write(bytes);
+            self.busy.hash += hashed - begin;
+            self.busy.disk += hashed.elapsed();
+            if let Err(e) = written {
                 self.staged = None;
                 return Err(e.into());
             }
+        }
+        if left == 0 {
+            self.whole = Some(Instant::now());
         }
         Ok(left == 0)
     }
@@ -116,6 +130,15 @@ impl Receiving {
             return Err(No::Refused(say));
         }
         Ok(staged.keep()?)
+    }
+
+    /// What it took so far; behind the last byte the disk is waited for, and its turn.
+    pub(crate) fn busy(&self) -> impl Fn() -> Busy + use<> {
+        let (busy, whole) = (self.busy, self.whole);
+        move || {
+            let behind = whole.map_or(Duration::ZERO, |whole| whole.elapsed());
+            Busy { disk: busy.disk + behind, ..busy }
+        }
     }
 
     /// Checks what came and keeps it. `Ok(false)`: the name exists.

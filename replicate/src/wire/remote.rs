@@ -1,19 +1,21 @@
 //! The client's side: a server's repository as a store, for any number of threads over one
 //! connection. A cut connection is made again, and what was not answered is asked again.
 
+use std::cell::Cell;
 use std::io;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crossbeam::channel::Receiver;
 
+use super::busy::Busy;
 use super::codec::{Message, VERSION};
 use super::halves::Halves;
 use super::link::{Answer, End, Link, Welcome, Why, greet, lock};
 use crate::error::Error;
-use crate::store::Listed;
+use crate::store::{Listed, PutTimes};
 
 /// A connection is tried so often, with a pause that doubles from [`PAUSE`]: some 16 s in all.
 const TRIES: u32 = 7;
@@ -158,25 +160,30 @@ impl Remote {
         Error::Refused { operation, object, peer, why: format!("an answer of no use: {end:?}") }
     }
 
-    /// Puts an object; when this returns it is synced. `Ok(false)`: the name existed already.
-    pub(crate) fn put(&self, name: &str, bytes: &Bytes) -> Result<bool, Error> {
-        let asked = AtomicU32::new(0);
+    /// Puts an object; when this returns it is synced. `Ok((false, _))`: the name existed already.
+    pub(crate) fn put(&self, name: &str, bytes: &Bytes) -> Result<(bool, PutTimes), Error> {
+        let asked = Cell::new(0);
+        let (sent, sending) = (Cell::new(Instant::now()), Cell::new(Duration::ZERO));
         let answer = self.call("put", name, |link| {
-            asked.fetch_add(1, Ordering::Relaxed);
-            link.put(name, bytes)
+            asked.set(asked.get() + 1);
+            let (answer, took) = link.put(name, bytes);
+            sending.set(sending.get() + took);
+            sent.set(Instant::now());
+            answer
         })?;
-        let new = match answer.end {
-            End::Done(new, _) => new == 1,
+        let (new, busy) = match answer.end {
+            End::Done(new, busy) => (new == 1, Busy::unpack(busy)),
             end => return Err(self.odd("put", name, &end)),
         };
+        let times = busy.share(sending.get(), sent.get().elapsed());
         self.acknowledged.fetch_add(1, Ordering::Relaxed);
         // the one that was there may be ours, put before the answer was cut off
-        let again = asked.into_inner() > 1;
+        let again = asked.get() > 1;
         let ours = || {
             let there = self.get(name, bytes.len() as u64);
             there.is_ok_and(|there| there.as_ref() == Some(bytes))
         };
-        Ok(new || (again && ours()))
+        Ok((new || (again && ours()), times))
     }
 
     pub(crate) fn get(&self, name: &str, most: u64) -> Result<Option<Bytes>, Error> {

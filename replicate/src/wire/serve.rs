@@ -320,10 +320,12 @@ impl Service {
 
     fn commit(&self, committed: &Receiver<(u32, Receiving)>, out: &Out) {
         for (id, receiving) in committed {
+            let busy = receiving.busy();
             match self.served.keep(receiving) {
                 Ok(new) => {
                     out.put.fetch_add(u64::from(new), Ordering::Relaxed);
-                    out.say(id, &Message::Done { one: u64::from(new), two: 0 });
+                    let two = busy().pack();
+                    out.say(id, &Message::Done { one: u64::from(new), two });
                 }
                 Err(no) => no.tell(id, out),
             }

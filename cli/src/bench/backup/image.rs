@@ -4,37 +4,28 @@
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 
 use super::board::{Board, Sample};
 use super::tools::{Step, Took, Tool};
-use super::{Args, Part, data};
+use super::{Args, Part, Place, data};
 
 /// The file is an eighth of the image, but not more: larger ones are cut in pages.
 const FILE_MAX: u64 = 512 << 20;
 
 /// Measures the image and the file, as far as they are wanted.
-pub(super) fn measure(args: &Args, board: &mut Board<'_>) -> anyhow::Result<()> {
-    let place = args.dir.clone().unwrap_or_else(std::env::temp_dir);
-    let folder = tempfile::Builder::new().prefix("framewalk-bench-").tempdir_in(&place)?;
-    board.now("making the image")?;
-    let image = folder.path().join("disk.img");
-    match &args.image {
-        Some(given) => {
-            std::fs::copy(given, &image).with_context(|| given.display().to_string())?;
-        }
-        None => data::image(&image, args.mib << 20)?,
-    }
-    let file = folder.path().join("files.tar");
+pub(super) fn measure(args: &Args, place: &Place, board: &mut Board<'_>) -> anyhow::Result<()> {
+    let image = place.image(args, board)?;
+    let file = place.path("files.tar");
     data::image(&file, (image.metadata()?.len() / 8).min(FILE_MAX))?;
     for nth in 0..args.timing.runs {
         board.run(nth, args.timing.runs);
         if args.wants(Part::Image) {
-            let mut tools = Tool::all(folder.path(), args.peers);
+            let mut tools = Tool::all(&place.path(""), args.peers);
             round(&image, &mut tools, nth, board)?;
         }
         if args.wants(Part::File) {
-            let mut tools = Tool::all(folder.path(), args.peers);
+            let mut tools = Tool::all(&place.path(""), args.peers);
             one_file(&file, &mut tools, board)?;
         }
     }

@@ -4,10 +4,15 @@ mod board;
 mod data;
 mod image;
 mod live;
+mod path;
 mod stream;
 mod tools;
+#[cfg(target_os = "linux")]
+pub(super) mod veth;
 
 use std::path::PathBuf;
+
+use anyhow::Context as _;
 
 use super::Timing;
 use super::print::Out;
@@ -22,6 +27,13 @@ pub enum Part {
     File,
     /// One byte stream through the switch in memory, beside the kernel's TCP
     Stream,
+    /// The image pushed to a server of the same process: through the switch in memory, and by
+    /// kernel TCP over loopback
+    Path,
+    /// A stream between two hosts on a segment: two network namespaces with a cable, through the
+    /// path and by kernel TCP (needs root, ethtool)
+    #[cfg(target_os = "linux")]
+    Veth,
     /// A Firebird database that is written to while pushes read it (needs isql-fb)
     Live,
 }
@@ -60,6 +72,37 @@ impl Args {
     }
 }
 
+/// The folder that is worked in, gone when dropped.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new(args: &Args) -> anyhow::Result<Self> {
+        let place = args.dir.clone().unwrap_or_else(std::env::temp_dir);
+        Ok(Self(tempfile::Builder::new().prefix("framewalk-bench-").tempdir_in(&place)?))
+    }
+
+    /// A name in it.
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// The image, made when it is first asked for.
+    fn image(&self, args: &Args, board: &Board<'_>) -> anyhow::Result<PathBuf> {
+        let image = self.path("disk.img");
+        if image.exists() {
+            return Ok(image);
+        }
+        board.now("making the image")?;
+        match &args.image {
+            Some(given) => {
+                std::fs::copy(given, &image).with_context(|| given.display().to_string())?;
+            }
+            None => data::image(&image, args.mib << 20)?,
+        }
+        Ok(image)
+    }
+}
+
 /// Runs the parts that were asked for, all if none was. A row is printed when its last run is done;
 /// when Ctrl-C or an error comes, what was measured until then is printed.
 pub(super) fn run(args: &Args, quiet: bool, out: &mut Out) -> anyhow::Result<()> {
@@ -71,11 +114,20 @@ pub(super) fn run(args: &Args, quiet: bool, out: &mut Out) -> anyhow::Result<()>
 }
 
 fn parts(args: &Args, board: &mut Board<'_>) -> anyhow::Result<()> {
+    let place = Place::new(args)?;
     if args.wants(Part::Image) || args.wants(Part::File) {
-        image::measure(args, board)?;
+        image::measure(args, &place, board)?;
+    }
+    if args.wants(Part::Path) {
+        path::measure(args, &place, board)?;
     }
     if args.wants(Part::Stream) {
         stream::measure(args.timing, board)?;
+    }
+    // root is asked for, not expected
+    #[cfg(target_os = "linux")]
+    if args.only.contains(&Part::Veth) {
+        veth::measure(args.timing, board)?;
     }
     // a database server's tools are asked for, not expected
     if args.only.contains(&Part::Live) {

@@ -24,15 +24,16 @@ const PIECE: usize = (1 << 20) + 8191;
 /// Bytes given to one write and asked of one read.
 const CHUNK: usize = 128 << 10;
 /// Bytes of each pipe between a thread and the path.
-const PIPE: usize = 2 << 20;
+pub(super) const PIPE: usize = 2 << 20;
 /// The longest a connection may take to be made.
 const PATIENCE: Duration = Duration::from_secs(10);
 const TCP_PORT: u16 = 9;
 
-/// One run.
-struct Run {
-    bytes: u64,
-    seconds: f64,
+/// What went through, at one end.
+pub(super) struct Run {
+    pub(super) bytes: u64,
+    pub(super) seconds: f64,
+    pub(super) digest: u64,
 }
 
 impl Run {
@@ -58,43 +59,56 @@ fn expected(piece: &[u8], mut bytes: u64) -> u64 {
     digest.value()
 }
 
-/// Writes for `seconds` from a thread of its own, reads and digests in this one.
-fn carry<W: Write + Send>(
+/// Writes the piece, over and over, for `seconds`.
+pub(super) fn send<W: Write>(
     mut writer: W,
-    mut reader: impl Read,
+    finish: impl FnOnce(W),
+    seconds: f64,
+) -> anyhow::Result<Run> {
+    let (piece, start, mut bytes) = (piece(), Instant::now(), 0);
+    while start.elapsed().as_secs_f64() < seconds {
+        for part in piece.chunks(CHUNK) {
+            writer.write_all(part)?;
+            bytes += part.len() as u64;
+        }
+    }
+    finish(writer);
+    let seconds = start.elapsed().as_secs_f64();
+    Ok(Run { bytes, seconds, digest: expected(&piece, bytes) })
+}
+
+/// Reads and digests until the end.
+pub(super) fn receive(mut reader: impl Read) -> anyhow::Result<Run> {
+    let (mut digest, mut bytes, mut room) = (StreamDigest::default(), 0, vec![0; CHUNK]);
+    let start = Instant::now();
+    loop {
+        let read = reader.read(&mut room)?;
+        if read == 0 {
+            break;
+        }
+        digest.update(&room[..read]);
+        bytes += read as u64;
+    }
+    Ok(Run { bytes, seconds: start.elapsed().as_secs_f64(), digest: digest.value() })
+}
+
+/// Sends from a thread of its own, receives in this one.
+fn carry<W: Write + Send>(
+    writer: W,
+    reader: impl Read,
     finish: impl FnOnce(W) + Send,
     seconds: f64,
 ) -> anyhow::Result<Run> {
-    let piece = piece();
-    let start = Instant::now();
-    let (sent, received, digest) = std::thread::scope(|scope| {
-        let writing = scope.spawn(|| -> std::io::Result<u64> {
-            let mut sent = 0;
-            while start.elapsed().as_secs_f64() < seconds {
-                for part in piece.chunks(CHUNK) {
-                    writer.write_all(part)?;
-                    sent += part.len() as u64;
-                }
-            }
-            finish(writer);
-            Ok(sent)
-        });
-        let (mut digest, mut received, mut room) = (StreamDigest::default(), 0, vec![0; CHUNK]);
-        loop {
-            let read = reader.read(&mut room)?;
-            if read == 0 {
-                break;
-            }
-            digest.update(&room[..read]);
-            received += read as u64;
-        }
-        let sent = writing.join().map_err(|_| anyhow::anyhow!("the writer has panicked"))??;
-        anyhow::Ok((sent, received, digest.value()))
+    let (sent, received) = std::thread::scope(|scope| {
+        let writing = scope.spawn(|| send(writer, finish, seconds));
+        let received = receive(reader);
+        let sent = writing.join().map_err(|_| anyhow::anyhow!("the writer has panicked"))?;
+        anyhow::Ok((sent?, received?))
     })?;
-    let seconds = start.elapsed().as_secs_f64();
-    anyhow::ensure!(received == sent, "{sent} bytes were sent and {received} arrived");
-    anyhow::ensure!(digest == expected(&piece, sent), "what arrived is not what was sent");
-    Ok(Run { bytes: received, seconds })
+    let bytes = (sent.bytes, received.bytes);
+    anyhow::ensure!(bytes.0 == bytes.1, "{} bytes were sent and {} arrived", bytes.0, bytes.1);
+    anyhow::ensure!(received.digest == sent.digest, "what arrived is not what was sent");
+    Ok(received)
 }
 
 /// One run through the path.
@@ -158,14 +172,26 @@ pub(super) fn measure(timing: Timing, board: &mut Board<'_>) -> anyhow::Result<(
     Ok(())
 }
 
-/// The last run's ledger, latencies and shares.
 fn extra(run: &Run, report: &PathReport) -> Vec<(&'static str, String)> {
-    let l = &report.ledger;
-    let (limited_by, share) = report.shares.limiting();
     let mut extra = vec![
         ("bytes", run.bytes.to_string()),
         ("seconds", format!("{:.3}", run.seconds)),
         ("digest_equals_sent", "true".to_owned()),
+    ];
+    extra.extend(ledger(report));
+    let (limited_by, share) = report.shares.limiting();
+    extra.push(("limited_by", limited_by.to_owned()));
+    extra.push(("limited_share", format!("{share:.2}")));
+    extra
+}
+
+/// A path's ledger, shares and latencies.
+pub(super) fn ledger(report: &PathReport) -> Vec<(&'static str, String)> {
+    let l = &report.ledger;
+    let all: f64 = report.shares.named().map(|(_, ns)| ns).sum();
+    let shares = report.shares.named().filter(|(_, ns)| *ns > 0.0);
+    let shares = shares.map(|(name, ns)| format!("{name} {:.0}%", ns / all * 100.0));
+    let mut counted = vec![
         ("in", l.frames_in.to_string()),
         ("originated", l.originated.to_string()),
         ("cloned", l.cloned.to_string()),
@@ -179,15 +205,10 @@ fn extra(run: &Run, report: &PathReport) -> Vec<(&'static str, String)> {
         ("copies", l.copies_total().to_string()),
         ("waiting_high", report.waiting_high.to_string()),
         ("host_edges", report.host_edges.to_string()),
-        ("limited_by", limited_by.to_owned()),
-        ("limited_share", format!("{share:.2}")),
+        ("shares", shares.collect::<Vec<_>>().join(", ")),
     ];
-    let all: f64 = report.shares.named().map(|(_, ns)| ns).sum();
-    let shares = report.shares.named().filter(|(_, ns)| *ns > 0.0);
-    let shares = shares.map(|(name, ns)| format!("{name} {:.0}%", ns / all * 100.0));
-    extra.push(("shares", shares.collect::<Vec<_>>().join(", ")));
     for l in &report.latencies {
-        extra.push((l.stage, format!("p50 {:.0} ns, p99 {:.0} ns a burst", l.p50_ns, l.p99_ns)));
+        counted.push((l.stage, format!("p50 {:.0} ns, p99 {:.0} ns a burst", l.p50_ns, l.p99_ns)));
     }
-    extra
+    counted
 }

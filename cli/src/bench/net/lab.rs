@@ -59,6 +59,19 @@ pub(in crate::bench) fn in_lab<T: Send>(
     what: &str,
     measure: impl FnOnce(&Lab) -> anyhow::Result<T> + Send,
 ) -> anyhow::Result<T> {
+    needs_root(what)?;
+    let folders = Folders::new()?;
+    let measured = std::thread::scope(|scope| {
+        // the namespaces are this thread's and its children's, and end with it
+        let lab = scope.spawn(|| measure(&Lab::new(&folders.0)?));
+        lab.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
+    drop(folders);
+    measured
+}
+
+/// Refuses without root, with the command that gives it.
+pub(in crate::bench) fn needs_root(what: &str) -> anyhow::Result<()> {
     if !geteuid().is_root() {
         let me = std::env::current_exe()
             .map_or_else(|_| "framewalk".to_owned(), |path| path.display().to_string());
@@ -68,14 +81,7 @@ pub(in crate::bench) fn in_lab<T: Send>(
             crate::term::shell_word(&me)
         );
     }
-    let folders = Folders::new()?;
-    let measured = std::thread::scope(|scope| {
-        // the namespaces are this thread's and its children's, and end with it
-        let lab = scope.spawn(|| measure(&Lab::new(&folders.0)?));
-        lab.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    });
-    drop(folders);
-    measured
+    Ok(())
 }
 
 impl Lab {
