@@ -233,7 +233,7 @@ fn hit(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::repository::InitOptions;
+    use crate::draft::InitOptions;
 
     #[test]
     fn what_came_after_the_listing_is_no_damage() {
@@ -241,7 +241,7 @@ mod tests {
         let options = InitOptions { encryption: false, ..InitOptions::default() };
         Repository::init(folder.path(), &options, |_| Ok(())).unwrap();
         let store = Store::directory(folder.path()).unwrap();
-        store.put("maps/late", bytes::Bytes::from_static(b"0123456789")).unwrap();
+        store.put("maps/late", &bytes::Bytes::from_static(b"0123456789")).unwrap();
         let listed = HashMap::from([("maps/short".to_owned(), 9)]);
         let mut damage = Vec::new();
         there(&store, &listed, "maps/late", 10, &mut damage).unwrap();

@@ -347,7 +347,7 @@ mod tests {
     fn an_object_that_cannot_be_read_is_not_one_that_is_damaged() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::directory(folder.path()).unwrap();
-        store.put("maps/whole", Bytes::from_static(b"0123456789")).unwrap();
+        store.put("maps/whole", &Bytes::from_static(b"0123456789")).unwrap();
         assert_eq!(store.range("maps/whole", 2, 5).unwrap(), "234");
         for (from, to) in [(5, 11), (10, 11), (20, 30)] {
             let short = store.range("maps/whole", from, to).unwrap_err();

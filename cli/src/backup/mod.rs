@@ -54,7 +54,7 @@ use crate::exit::Exit;
         framewalk backup join tls://nas:4780 --code CODE                 on web1, once\n  \
         framewalk backup push --repo tls://nas:4780 /srv/practice.fdb    on web1\n\n\
         A repository on another host whose keys never were there:\n  \
-        framewalk backup enrol --repo /srv/repo --role init web1         on the server, then serve\n  \
+        framewalk backup enrol --repo /srv/repo --role init web1         there, then serve\n  \
         framewalk backup init tls://nas:4780 --code CODE                 on web1\n\n\
         The same between two hosts on a segment, through the switch of this program and past the \
         kernel's stack:\n  \

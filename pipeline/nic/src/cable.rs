@@ -119,7 +119,9 @@ mod tests {
     #[ignore = "privileged: makes devices in two network namespaces of its own"]
     fn privileged_a_cable_reaches_into_another_namespace_and_its_ends_have_addresses() {
         let hold = || File::open("/proc/thread-self/ns/net").unwrap();
-        let enter = |place| nix::sched::setns(place, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        fn enter(place: &File) {
+            nix::sched::setns(place, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        }
         let _far = testkit::net::Lab::new();
         let far = hold();
         let _near = testkit::net::Lab::new();

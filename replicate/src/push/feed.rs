@@ -346,8 +346,8 @@ impl<'a> Feed<'a> {
         let noted = self.left.of(&id, self.base).until(self.left, u64::MAX)?;
         let known = Arc::new(by_id(noted.iter().chain(&before)));
         self.start(about, u64::MAX, line, before)?;
-        // what is appended meanwhile is the next generation's; but a size of 0 may be that of a file
-        // whose bytes nobody has counted (proc(5), FUSE)
+        // what is appended meanwhile is the next generation's; but a size of 0 may be that of a
+        // file whose bytes nobody has counted (proc(5), FUSE)
         let end = if about.size == 0 { u64::MAX } else { about.size };
         let (mut at, mut first) = (0, 0);
         let mut carried = Vec::new();
