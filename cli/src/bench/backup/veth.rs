@@ -1,7 +1,8 @@
 //! One byte stream between two hosts on a segment: a process in each of two network namespaces,
 //! with a cable between them. Through the path on both sides, by its own stack and past the
-//! kernel's, beside kernel TCP over the same cable with TSO, GSO and GRO off (`ethtool -K`).
-//! Without TLS (`tls:off`), so that it is the road that is measured.
+//! kernel's, beside kernel TCP over the same cable: with TSO, GSO and GRO off (`ethtool -K`), and as
+//! the kernel makes it, with them on. Without TLS (`tls:off`), so that it is the road that is
+//! measured.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -24,8 +25,8 @@ use crate::bench::net::lab::needs_root;
 use crate::bench::process::me;
 use crate::walk::plan::random_key;
 
-/// Largest IP packets on the cables, bytes.
-const MTUS: [u32; 2] = [1500, 9000];
+/// The cables: largest IP packets, bytes; whether segmentation offload is on.
+const CABLES: [(u32, bool); 4] = [(1500, false), (9000, false), (1500, true), (9000, true)];
 /// The longest a connection may take to be made, or to stand still.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The port that is served.
@@ -120,7 +121,7 @@ struct Segment {
 }
 
 impl Segment {
-    /// Makes them, with a cable for each MTU: `near0` to `far0` and so on.
+    /// Makes them, with their cables: `near0` to `far0` and so on.
     fn new() -> anyhow::Result<Self> {
         let own = || -> anyhow::Result<File> {
             unshare(CloneFlags::CLONE_NEWNET).context("cannot make a network namespace")?;
@@ -131,7 +132,7 @@ impl Segment {
             File::open("/proc/thread-self/ns/net").context("cannot hold a network namespace")
         };
         let segment = Self { far: own()?, near: own()? };
-        for (at, mtu) in MTUS.iter().enumerate() {
+        for (at, (mtu, offload)) in CABLES.iter().enumerate() {
             let (near, far) = (format!("near{at}"), format!("far{at}"));
             enter(&segment.near)?;
             nic::cable::make_between(&near, &far, *mtu, segment.far.as_fd())?;
@@ -139,7 +140,9 @@ impl Segment {
                 enter(place)?;
                 nic::cable::switch_on(&name)?;
                 nic::cable::give_address(&name, kernel(at, last), 24)?;
-                offload_off(&name)?;
+                if !offload {
+                    offload_off(&name)?;
+                }
             }
         }
         Ok(segment)
@@ -241,11 +244,12 @@ pub(super) fn measure(timing: Timing, board: &mut Board<'_>) -> anyhow::Result<(
 fn rounds(timing: Timing, board: &mut Board<'_>) -> anyhow::Result<()> {
     let segment = Segment::new()?;
     let seconds = timing.seconds.clamp(0.01, 60.0);
-    let mut kernels = [const { Vec::new() }; MTUS.len()];
+    let mut kernels = [const { Vec::new() }; CABLES.len()];
     for nth in 0..timing.runs {
         board.run(nth, timing.runs);
-        for (at, mtu) in MTUS.iter().enumerate() {
-            let case = format!("stream between two hosts, MTU {mtu}, tls:off");
+        for (at, (mtu, offload)) in CABLES.into_iter().enumerate() {
+            let with = if offload { " with segmentation offload" } else { "" };
+            let case = format!("stream between two hosts, MTU {mtu}{with}, tls:off");
             for path in [false, true] {
                 board.now(&format!("{case}{}", if path { "" } else { " [kernel TCP]" }))?;
                 let [sent, received] = segment.stream(at, path, seconds)?;
@@ -257,14 +261,19 @@ fn rounds(timing: Timing, board: &mut Board<'_>) -> anyhow::Result<()> {
                     ..Sample::default()
                 };
                 if path {
-                    let of = gbits / Spread::new(kernels[at].clone()).median();
-                    sample.extra = extra(&received, of);
+                    let of = |at: usize| gbits / Spread::new(kernels[at].clone()).median();
+                    sample.extra = extra(&received, of(at));
+                    if offload {
+                        let same = CABLES.iter().position(|other| *other == (mtu, false));
+                        let of = format!("{:.2}", of(same.unwrap_or(at)));
+                        sample.extra.push(("of_kernel_without_offload", of));
+                    }
                     sample.extra.push(("sender", told(&sent["path"])?));
                     sample.extra.push(("receiver", told(&received["path"])?));
                 } else {
                     kernels[at].push(gbits);
-                    sample.peer = Some("kernel TCP, TSO, GSO and GRO off".to_owned());
-                    sample.extra = vec![("off_by", "ethtool -K at both ends".to_owned())];
+                    let off = "kernel TCP, TSO, GSO and GRO off by ethtool -K";
+                    sample.peer = Some(if offload { "kernel TCP" } else { off }.to_owned());
                 }
                 board.add(sample)?;
             }
