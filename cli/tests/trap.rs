@@ -79,6 +79,7 @@ fn privileged_trap_firebird_through_its_server() {
     }
     let place = Place::new("served");
     let server = FirebirdServer::start(&place.dir);
+    let place = place.of_server();
     let base = Firebird::served(&place.dir, "practice.fdb", 4000);
     let at = base.at();
     let push = ["push", "--repo", "repo", "--firebird", &at];

@@ -31,6 +31,12 @@ impl Place {
         place
     }
 
+    /// The same for a server's clients: to be called when the server has its users.
+    pub(crate) fn of_server(self) -> Self {
+        let env = crate::software::firebird_env(&self.dir);
+        Self(self.0.with_env(env))
+    }
+
     pub(crate) fn start(&self, args: &[&str]) -> Child {
         self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
@@ -42,12 +48,6 @@ impl Place {
         let new = all.join(made.to_string());
         fs::create_dir_all(&new).unwrap();
         new
-    }
-
-    /// The last JSON object that a command prints, and its exit code.
-    pub(crate) fn json(&self, args: &[&str]) -> (Value, i32) {
-        let (mut lines, code) = self.lines(args);
-        (lines.pop().unwrap_or_default(), code)
     }
 
     /// The JSON objects that a command prints, and its exit code.

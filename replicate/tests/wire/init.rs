@@ -58,8 +58,8 @@ fn only_who_is_enrolled_for_it_makes_the_repository_and_only_once() {
     }
     assert!(!folder.join("config").exists());
     assert_eq!(all(&folder).len(), 1, "the mark, and nothing that was staged");
-    let stored = "Done { one: 1, two: 0 }";
-    assert_eq!(thief.put("config", config), stored);
+    let heard = thief.put("config", config);
+    assert!(heard.starts_with("Done { one: 1,"), "{heard}");
     assert_eq!(all(&folder).into_values().collect::<Vec<_>>(), [config.to_vec()]);
     // not again: not in this session, not in another, not by another role, not by a new code
     assert!(thief.put("config", config).starts_with("Refused"));

@@ -1,7 +1,7 @@
 //! One byte stream between two hosts on a segment: a process in each of two network namespaces,
 //! with a cable between them. Through the path on both sides, by its own stack and past the
-//! kernel's, beside kernel TCP over the same cable: with TSO, GSO and GRO off (`ethtool -K`), and as
-//! the kernel makes it, with them on. Without TLS (`tls:off`), so that it is the road that is
+//! kernel's, beside kernel TCP over the same cable: with TSO, GSO and GRO off (`ethtool -K`), and
+//! with them on, as a cable is made. Without TLS (`tls:off`), so that it is the road that is
 //! measured.
 
 use std::fs::{self, File};
