@@ -1,6 +1,7 @@
 //! `framewalk bench backup`: rows as they become known, and what is kept when it is stopped.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test file as a whole")]
 
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
@@ -82,8 +83,14 @@ fn privileged_a_stream_between_two_hosts_is_measured_beside_the_kernel() {
     let said = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "{said}");
     let rows: Vec<_> = String::from_utf8(done.stdout).unwrap().lines().map(row).collect();
-    assert_eq!(rows.len(), 4, "{rows:?}");
-    for row in rows {
+    // four cables, and over each the kernel and the path
+    let cases: HashSet<_> = rows.iter().map(|row| row["case"].as_str().unwrap()).collect();
+    assert_eq!((cases.len(), rows.len()), (4, 8), "{rows:?}");
+    for case in cases {
+        let peers = rows.iter().filter(|row| row["case"] == case && !row["peer"].is_null());
+        assert_eq!(peers.count(), 1, "{case}: {rows:?}");
+    }
+    for row in &rows {
         assert!(row["median"].as_f64().unwrap() > 0.01, "{row}");
         if row["peer"].is_null() {
             for end in ["sender", "receiver"] {
