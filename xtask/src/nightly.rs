@@ -38,6 +38,8 @@ enum Part {
     Fuzz,
     /// The benches, peers beside them
     Bench,
+    /// The backup's benches, beside rsync, restic and borg
+    Backup,
     /// Backups killed and cut off at 200 random moments of each kind
     Kills,
     /// The database trap as a matrix, as root, with rsync, restic and borg beside it
@@ -132,6 +134,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             bench::keep(&rows, "cargo xtask nightly", &name)?;
             Ok(Outcome::Done(format!("{} rows, in README.md beside this file", rows.len())))
+        })?;
+    }
+    if chosen(Part::Backup) {
+        report.part("backup", || {
+            let rows = bench::measure_backup(&sh::release_framewalk()?)?;
+            bench::keep_backup(&rows, "cargo xtask nightly --only backup")?;
+            Ok(Outcome::Done(format!("{} rows, in backup.md beside this file", rows.len())))
         })?;
     }
     if chosen(Part::Kills) {

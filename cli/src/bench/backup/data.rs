@@ -123,9 +123,13 @@ pub(super) fn stored(folder: &Path) -> u64 {
     entries.flatten().map(size).sum()
 }
 
-/// Reads a file whole: then it is in the page cache, as far as it fits.
-pub(super) fn warm(path: &Path) -> anyhow::Result<()> {
-    std::io::copy(&mut File::open(path)?, &mut std::io::sink())?;
+/// Waits until what others have left unwritten is on disk, and reads a file whole, twice: then it
+/// is in the page cache, as far as it fits, among the pages that the kernel counts as used.
+pub(super) fn settle(path: &Path) -> anyhow::Result<()> {
+    nix::unistd::sync();
+    for _ in 0..2 {
+        std::io::copy(&mut File::open(path)?, &mut std::io::sink())?;
+    }
     Ok(())
 }
 

@@ -1,33 +1,74 @@
-//! An image pushed whole, unchanged, after changes, verified and restored, and a file that shifts;
-//! beside the tools that people use.
+//! An image pushed whole, unchanged, after changes, verified and restored, a file that shifts and a
+//! database that is written to; beside the tools that people use.
 
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
 use super::board::{Board, Sample};
+use super::firebird::{self, Writer};
 use super::tools::{Step, Took, Tool};
-use super::{Args, Part, Place, data};
+use super::{Args, Place, data};
 
 /// The file is an eighth of the image, but not more: larger ones are cut in pages.
 const FILE_MAX: u64 = 512 << 20;
+/// Between two pushes of the database: an insert and ten updates each.
+const TRANSACTIONS: u32 = 200;
 
-/// Measures the image and the file, as far as they are wanted.
-pub(super) fn measure(args: &Args, place: &Place, board: &mut Board<'_>) -> anyhow::Result<()> {
+/// Measures the image.
+pub(super) fn image(args: &Args, place: &Place, board: &mut Board<'_>) -> anyhow::Result<()> {
     let image = place.image(args, board)?;
-    let file = place.path("files.tar");
-    data::image(&file, (image.metadata()?.len() / 8).min(FILE_MAX))?;
     for nth in 0..args.timing.runs {
         board.run(nth, args.timing.runs);
-        if args.wants(Part::Image) {
-            let mut tools = Tool::all(&place.path(""), args.peers);
-            round(&image, &mut tools, nth, board)?;
-        }
-        if args.wants(Part::File) {
-            let mut tools = Tool::all(&place.path(""), args.peers);
-            one_file(&file, &mut tools, board)?;
-        }
+        round(&image, &mut Tool::all(&place.path(""), args.peers), nth, board)?;
+    }
+    Ok(())
+}
+
+/// Measures a file that is no image: cut by content, so that what moves is found again.
+pub(super) fn file(args: &Args, place: &Place, board: &mut Board<'_>) -> anyhow::Result<()> {
+    let file = place.path("files.tar");
+    let bytes = match &args.image {
+        Some(image) => image.metadata().with_context(|| image.display().to_string())?.len(),
+        None => args.mib << 20,
+    };
+    board.now("making the file")?;
+    data::image(&file, (bytes / 8).min(FILE_MAX))?;
+    changed_once(args, place, &file, ["file", "137 bytes put in"], board, || data::shift(&file))
+}
+
+/// Measures a database whose transactions change pages here and there.
+pub(super) fn database(args: &Args, place: &Place, board: &mut Board<'_>) -> anyhow::Result<()> {
+    let base = place.path("practice.fdb");
+    board.now("making the database")?;
+    let engine = firebird::engine(&place.path(""))?;
+    firebird::fill(&base, &engine)?;
+    let what = format!("{TRANSACTIONS} transactions");
+    let mut writer = Writer::new(&base, &engine)?;
+    // each is answered when it is committed, and Firebird's pages are then in the file
+    let write = || (0..TRANSACTIONS).try_for_each(|_| writer.commit());
+    changed_once(args, place, &base, ["Firebird database", &what], board, write)
+}
+
+/// What every tool makes of a file that is pushed, changed, and pushed again.
+fn changed_once(
+    args: &Args,
+    place: &Place,
+    file: &Path,
+    [kind, changed]: [&str; 2],
+    board: &mut Board<'_>,
+    mut change: impl FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let name = format!("{} MiB {kind}", file.metadata()?.len() >> 20);
+    for nth in 0..args.timing.runs {
+        board.run(nth, args.timing.runs);
+        let mut tools = Tool::all(&place.path(""), args.peers);
+        tools.iter().try_for_each(Tool::init)?;
+        steps(&format!("{name}, full"), Step::Push, file, &mut tools, board, None)?;
+        change()?;
+        steps(&format!("{name}, {changed}"), Step::Push, file, &mut tools, board, None)?;
+        tools.iter().try_for_each(|tool| tool.clear(true))?;
     }
     Ok(())
 }
@@ -41,10 +82,8 @@ fn round(
     board: &mut Board<'_>,
 ) -> anyhow::Result<()> {
     let pages = image.metadata()?.len() >> 14;
-    for tool in &*tools {
-        tool.init()?;
-    }
-    data::warm(image)?;
+    tools.iter().try_for_each(Tool::init)?;
+    data::settle(image)?;
     let name = "floor: read and BLAKE3 over all cores";
     board.now(name)?;
     let floor = hashed(image)?;
@@ -53,7 +92,6 @@ fn round(
     steps("nothing changed", Step::Push, image, tools, board, Some(floor))?;
     for (name, parts, seed) in [("0.01 % changed", 10_000, 1), ("1 % changed", 100, 2)] {
         data::change(image, (pages / parts).max(1), round * 10 + seed)?;
-        data::warm(image)?;
         steps(name, Step::Push, image, tools, board, Some(floor))?;
     }
     steps("verify", Step::Verify, image, tools, board, None)?;
@@ -62,20 +100,6 @@ fn round(
     let floor = data::written(&image.with_extension("floor"), data::allocated(image)?)?;
     note(board, name, floor)?;
     steps("restore", Step::Restore, image, tools, board, Some(floor))?;
-    tools.iter().try_for_each(|tool| tool.clear(true))
-}
-
-/// A file that is no image: cut by content, so that what moves is found again.
-fn one_file(file: &Path, tools: &mut [Tool], board: &mut Board<'_>) -> anyhow::Result<()> {
-    for tool in &*tools {
-        tool.init()?;
-    }
-    let name = format!("{} MiB file", file.metadata()?.len() >> 20);
-    data::warm(file)?;
-    steps(&format!("{name}, full"), Step::Push, file, tools, board, None)?;
-    data::shift(file)?;
-    data::warm(file)?;
-    steps(&format!("{name}, 137 bytes put in"), Step::Push, file, tools, board, None)?;
     tools.iter().try_for_each(|tool| tool.clear(true))
 }
 
@@ -91,6 +115,7 @@ fn steps(
         let case = format!("{name}{}", tool.suffix);
         let who = tool.peer.clone().unwrap_or_else(|| "framewalk".to_owned());
         board.now(&format!("{case} [{who}]"))?;
+        data::settle(image)?;
         let Some(took) = tool.step(step, image)? else { continue };
         if step == Step::Restore {
             let restored = tool.restored(image);

@@ -2,6 +2,7 @@
 
 mod board;
 mod data;
+mod firebird;
 mod image;
 mod live;
 mod path;
@@ -25,6 +26,8 @@ pub enum Part {
     Image,
     /// A file that is cut by content: pushed whole, and with bytes put in
     File,
+    /// A Firebird database: pushed whole, and after 200 transactions (needs isql-fb)
+    Database,
     /// One byte stream through the switch in memory, beside the kernel's TCP
     Stream,
     /// The image pushed to a server of the same process: through the switch in memory, and by
@@ -115,8 +118,15 @@ pub(super) fn run(args: &Args, quiet: bool, out: &mut Out) -> anyhow::Result<()>
 
 fn parts(args: &Args, board: &mut Board<'_>) -> anyhow::Result<()> {
     let place = Place::new(args)?;
-    if args.wants(Part::Image) || args.wants(Part::File) {
-        image::measure(args, &place, board)?;
+    if args.wants(Part::Image) {
+        image::image(args, &place, board)?;
+    }
+    if args.wants(Part::File) {
+        image::file(args, &place, board)?;
+    }
+    // a database server's tools are asked for, not expected
+    if args.only.contains(&Part::Database) {
+        image::database(args, &place, board)?;
     }
     if args.wants(Part::Path) {
         path::measure(args, &place, board)?;
@@ -124,12 +134,11 @@ fn parts(args: &Args, board: &mut Board<'_>) -> anyhow::Result<()> {
     if args.wants(Part::Stream) {
         stream::measure(args.timing, board)?;
     }
-    // root is asked for, not expected
+    // root is asked for as well
     #[cfg(target_os = "linux")]
     if args.only.contains(&Part::Veth) {
         veth::measure(args.timing, board)?;
     }
-    // a database server's tools are asked for, not expected
     if args.only.contains(&Part::Live) {
         live::measure(args, board)?;
     }

@@ -203,7 +203,7 @@ pub(super) fn measure(args: &Args, place: &Place, board: &mut Board<'_>) -> anyh
             if what != "full" {
                 data::change(&image, (pages / 100).max(1), nth * 10 + 3)?;
             }
-            data::warm(&image)?;
+            data::settle(&image)?;
             for (road, ends) in &roads {
                 let case = format!("image {}, {what}", road.name());
                 board.now(&case)?;

@@ -245,6 +245,7 @@ fn rounds(timing: Timing, board: &mut Board<'_>) -> anyhow::Result<()> {
     let segment = Segment::new()?;
     let seconds = timing.seconds.clamp(0.01, 60.0);
     let mut kernels = [const { Vec::new() }; CABLES.len()];
+    let mut ours = kernels.clone();
     for nth in 0..timing.runs {
         board.run(nth, timing.runs);
         for (at, (mtu, offload)) in CABLES.into_iter().enumerate() {
@@ -261,7 +262,9 @@ fn rounds(timing: Timing, board: &mut Board<'_>) -> anyhow::Result<()> {
                     ..Sample::default()
                 };
                 if path {
-                    let of = |at: usize| gbits / Spread::new(kernels[at].clone()).median();
+                    ours[at].push(gbits);
+                    let median = |of: &[f64]| Spread::new(of.to_vec()).median();
+                    let of = |kernel: usize| median(&ours[at]) / median(&kernels[kernel]);
                     sample.extra = extra(&received, of(at));
                     if offload {
                         let same = CABLES.iter().position(|other| *other == (mtu, false));

@@ -1,4 +1,4 @@
-//! The database server's engine, a database, and the one who writes to it.
+//! Firebird's engine, a database, and the one who writes to it.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};

@@ -1,8 +1,6 @@
 //! A Firebird database that is written to while pushes read it: what the writer loses, with push
 //! after push and with a push every few minutes.
 
-mod writer;
-
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,9 +11,9 @@ use benches::Spread;
 
 use super::Args;
 use super::board::{Board, Sample};
+use super::firebird::{self, Env, Writer};
 use crate::bench::process::{me, run};
 use crate::bench::stop::Stop;
-use writer::{Env, Writer};
 
 /// Push as the file is read, and with the database's own lock.
 const KINDS: [&str; 2] = ["as read", "--firebird"];
@@ -96,9 +94,9 @@ impl Lab {
     fn new(args: &Args, stop: Stop) -> anyhow::Result<Self> {
         let place = args.dir.clone().unwrap_or_else(std::env::temp_dir);
         let folder = tempfile::Builder::new().prefix("framewalk-bench-").tempdir_in(&place)?;
-        let env = writer::engine(folder.path())?;
+        let env = firebird::engine(folder.path())?;
         let base = folder.path().join("practice.fdb");
-        writer::fill(&base, &env)?;
+        firebird::fill(&base, &env)?;
         let writer = Writer::new(&base, &env)?;
         let base = base.to_str().context("a name that is no text")?.to_owned();
         let lab = Self { folder, env, base, writer, stop };
