@@ -142,7 +142,8 @@ proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(
         start in prop::sample::select(vec![
-            vec![], vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0], vec![0xa1, 0xb2, 0x3c, 0x4d, 0, 2, 0, 4],
+            vec![], vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0],
+            vec![0xa1, 0xb2, 0x3c, 0x4d, 0, 2, 0, 4],
             vec![0x34, 0xcd, 0xb2, 0xa1, 2, 0, 3, 0],
             vec![10, 13, 13, 10, 28, 0, 0, 0, 0x4d, 0x3c, 0x2b, 0x1a, 1, 0, 0, 0, 255, 255, 255,
                 255, 255, 255, 255, 255, 28, 0, 0, 0, 1, 0, 0, 0, 20, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0,

@@ -58,8 +58,8 @@ fn walk_batched(path: &std::path::Path) -> Walk {
     }
 }
 
-/// Files that tshark 4.0 refuses as a whole for their link type (182 MFR, 281 Broadcom tag, 284 DSA,
-/// 285 EDSA, and 132 Juniper with reserved bits set); the counts are those of `tcpdump --count`.
+/// Files that tshark 4.0 refuses as a whole for their link type (182 MFR, 281 Broadcom tag,
+/// 284 DSA, 285 EDSA, and 132 Juniper with reserved bits set); the counts are those of `tcpdump --count`.
 const MORE_THAN_TSHARK: &[(&str, usize)] = &[
     ("libpcap__brcm-tag-stp.pcap", 4),
     ("tcpdump__brcm-tag.pcap", 23),

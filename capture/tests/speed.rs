@@ -1,5 +1,6 @@
 //! How fast a capture is walked. Not a test of correctness: prints figures, and is run by hand:
-//! `CAPTURE=big.pcap cargo test --release -p framewalk-capture --test speed -- --ignored --nocapture`
+//! `CAPTURE=big.pcap cargo test --release -p framewalk-capture --test speed -- --ignored
+//! --nocapture`
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test file as a whole")]
 
 use std::time::Instant;

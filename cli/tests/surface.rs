@@ -1,4 +1,5 @@
-//! `framewalk surface` on conversations built here: what is open, who says so, and what is not kept.
+//! `framewalk surface` on conversations built here: what is open, who says so, and what is not
+//! kept.
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
 use std::collections::BTreeSet;
@@ -84,7 +85,8 @@ fn rdp() -> (Vec<u8>, Vec<u8>) {
     (request, answer)
 }
 
-/// A connection from outside seen on both sides of the router, and an inner one with a patient in it.
+/// A connection from outside seen on both sides of the router, and an inner one with a patient in
+/// it.
 fn practice() -> Wire {
     let mut wire = Wire { frames: Vec::new() };
     let (request, answer) = rdp();

@@ -9,6 +9,7 @@ use rustix::fs::SeekFrom;
 
 use crate::catalog::{Cut, FileKind};
 use crate::error::{At, Error};
+use crate::leave::Judge;
 
 /// Files up to this are one chunk or a few; larger than [`CHUNKED_MAX`] they are cut in pages.
 const CHUNKED_MAX: u64 = 16 << 30;
@@ -50,51 +51,74 @@ pub(crate) struct Found {
 }
 
 /// Walks the roots in the order of the catalog. What cannot be read is an error of its own.
-pub(crate) struct Walk {
+pub(crate) struct Walk<'a> {
     /// Paths still to come, the next one last.
-    stack: Vec<(PathBuf, PathBuf)>,
+    stack: Vec<Step>,
     roots: HashSet<PathBuf>,
     linked: HashMap<(u64, u64), PathBuf>,
     /// Never descended into, nor read.
     except: Vec<PathBuf>,
+    pub(crate) judge: Judge<'a>,
 }
 
-impl Walk {
-    pub(crate) fn new(roots: &BTreeMap<PathBuf, PathBuf>, except: Vec<PathBuf>) -> Self {
-        let mut stack: Vec<_> = roots.iter().map(|(a, b)| (a.clone(), b.clone())).collect();
-        stack.sort_by(|a, b| crate::catalog::order(&b.0, &a.0));
+/// A path to look at.
+struct Step {
+    path: PathBuf,
+    real: PathBuf,
+    /// Device of the folder that it is in; none: it was asked for.
+    above: Option<u64>,
+}
+
+impl<'a> Walk<'a> {
+    pub(crate) fn new(
+        roots: &BTreeMap<PathBuf, PathBuf>,
+        except: Vec<PathBuf>,
+        judge: Judge<'a>,
+    ) -> Self {
+        let step = |(path, real): (&PathBuf, &PathBuf)| Step {
+            path: path.clone(),
+            real: real.clone(),
+            above: None,
+        };
+        let mut stack: Vec<_> = roots.iter().map(step).collect();
+        stack.sort_by(|a, b| crate::catalog::order(&b.path, &a.path));
         let roots = roots.keys().cloned().collect();
-        Self { stack, roots, linked: HashMap::new(), except }
+        Self { stack, roots, linked: HashMap::new(), except, judge }
     }
 }
 
-impl Iterator for Walk {
+impl Iterator for Walk<'_> {
     type Item = Result<Found, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let (path, real) = self.stack.pop()?;
-            if self.except.contains(&real) {
+            let Step { path, real, above } = self.stack.pop()?;
+            let asked_for = above.is_none();
+            if self.except.contains(&real) || !asked_for && self.judge.is_named(&real) {
                 continue;
             }
-            return Some(self.look(path, real));
+            return Some(self.look(path, real, above));
         }
     }
 }
 
-impl Walk {
-    fn look(&mut self, path: PathBuf, real: PathBuf) -> Result<Found, Error> {
+impl Walk<'_> {
+    fn look(&mut self, path: PathBuf, real: PathBuf, above: Option<u64>) -> Result<Found, Error> {
         let meta = fs::symlink_metadata(&real).at("look at", &real)?;
         let kind = meta.file_type();
         let root = self.roots.contains(&path);
         let mut target = None;
         let kind = if kind.is_dir() {
-            let mut names = Vec::new();
-            for entry in fs::read_dir(&real).at("read", &real)? {
-                names.push(entry.at("read", &real)?.file_name());
+            if self.judge.goes_into(&real, &meta, above) {
+                let mut names = Vec::new();
+                for entry in fs::read_dir(&real).at("read", &real)? {
+                    names.push(entry.at("read", &real)?.file_name());
+                }
+                names.sort_unstable_by(|a, b| b.cmp(a));
+                let above = Some(meta.dev());
+                let step = |name| Step { path: path.join(&name), real: real.join(name), above };
+                self.stack.extend(names.into_iter().map(step));
             }
-            names.sort_unstable_by(|a, b| b.cmp(a));
-            self.stack.extend(names.into_iter().map(|n| (path.join(&n), real.join(n))));
             FileKind::Directory
         } else if kind.is_symlink() {
             target = Some(fs::read_link(&real).at("read", &real)?);

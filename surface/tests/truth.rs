@@ -195,7 +195,8 @@ fn applications_agree_with_ndpi_where_both_name_one() {
         }
     }
     println!(
-        "same {same}, different {different}, not told by us {missed}, only by us {more}, without data {silent}"
+        "same {same}, different {different}, not told by us {missed}, only by us {more}, \
+         without data {silent}"
     );
     // what was found when this was written, with room for what other captures beside the project do
     assert!(same > 0, "nothing was compared");

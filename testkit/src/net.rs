@@ -1,9 +1,11 @@
 //! A network namespace of the test's own, with veth cables in it.
 //!
-//! The calling thread moves into a new namespace ([`unshare(2)`](https://man7.org/linux/man-pages/man2/unshare.2.html)
-//! with `CLONE_NEWNET`); programs it starts are in it too, and threads that it starts afterwards.
-//! Nobody else sees its devices, and the kernel takes all of them back when the last thread and
-//! process in it has ended.
+//! The calling thread moves into a new namespace ([`unshare(2)`][unshare] with `CLONE_NEWNET`);
+//! programs it starts are in it too, and threads that it starts afterwards. Nobody else
+//! sees its devices, and the kernel takes all of them back when the last thread and process in it
+//! has ended.
+//!
+//! [unshare]: https://man7.org/linux/man-pages/man2/unshare.2.html
 
 use std::path::Path;
 use std::process::Command;
@@ -40,7 +42,8 @@ impl Lab {
     pub fn new() -> Self {
         assert!(
             nix::unistd::geteuid().is_root(),
-            "network namespaces need root; type: sudo -E env \"PATH=$PATH\" cargo xtask test --privileged"
+            "network namespaces need root; type: \
+             sudo -E env \"PATH=$PATH\" cargo xtask test --privileged"
         );
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("unshare(CLONE_NEWNET)");
         for which in ["all", "default"] {

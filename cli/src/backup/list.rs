@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use replicate::wire::Role;
-use replicate::{Drill, Manifest, drills, files, hex};
+use replicate::{Drill, Manifest, Repository, drills, files, hex};
 use serde_json::json;
 
 use super::check::Known;
@@ -29,18 +29,7 @@ pub struct Args {
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     let repository = remote::open(&args.place, &[Role::Restore, Role::Prune, Role::Source])?;
     if let Some(wanted) = &args.generation {
-        let manifest = super::generation(&repository, wanted)?;
-        let reader = keys::reader(&args.place, &repository)?;
-        files(&repository, &reader, &manifest, |file| {
-            if globals.json {
-                line!("{}", push::file_json(&file, None));
-            } else {
-                let name = safe(&file.path.display().to_string());
-                let size = bytes(file.size);
-                line!("{:04o} {size:>10}  {name}  ({})", file.mode, push::judged(&file));
-            }
-            Ok(())
-        })?;
+        show_files(args, &repository, wanted, globals)?;
         return Ok(Exit::Done);
     }
     let verified = super::check::remembered(&repository);
@@ -99,6 +88,28 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
         talk(&format!("damaged: {e}"));
     }
     Ok(if damaged.is_empty() { Exit::Done } else { Exit::No })
+}
+
+/// Shows what a generation holds.
+fn show_files(
+    args: &Args,
+    repository: &Repository,
+    wanted: &str,
+    globals: &Globals,
+) -> anyhow::Result<()> {
+    let manifest = super::generation(repository, wanted)?;
+    let reader = keys::reader(&args.place, repository)?;
+    files(repository, &reader, &manifest, |file| {
+        if globals.json {
+            line!("{}", push::file_json(&file, None));
+        } else {
+            let name = safe(&file.path.display().to_string());
+            let size = bytes(file.size);
+            line!("{:04o} {size:>10}  {name}  ({})", file.mode, push::judged(&file));
+        }
+        Ok(())
+    })?;
+    Ok(())
 }
 
 /// When a generation was verified: from here, or by a drill that is on record.

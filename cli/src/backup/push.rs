@@ -7,7 +7,7 @@ use replicate::catalog::{File, FileKind, Judged};
 use replicate::pace::{Between, Pace};
 use replicate::push::{Done, Options, Report, push};
 use replicate::wire::Role;
-use replicate::{Consistency, hex};
+use replicate::{Consistency, Leave, hex};
 use serde_json::json;
 
 use super::{Where, hooks, keys, remote};
@@ -31,6 +31,14 @@ pub struct Args {
     /// used for files that are open, databases, network file systems (repeatable)
     #[arg(long, value_name = "PATH")]
     pub trust_stat: Vec<PathBuf>,
+    /// Leave out what has such a name, end of a path, or path from / on: '*.tmp', Cache,
+    /// '/srv/media/**' (repeatable)
+    #[arg(long, value_name = "PATTERN")]
+    pub exclude: Vec<String>,
+    /// Do not go into file systems that are mounted below the paths. The kernel's own, such as
+    /// /proc, are never gone into
+    #[arg(long)]
+    pub one_file_system: bool,
     /// Hash trusted files whole after so many days anyway
     #[arg(long, value_name = "DAYS", default_value_t = 7)]
     pub full_hash_days: u32,
@@ -69,6 +77,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
         state: state.clone(),
         trust_stat: args.trust_stat.iter().map(canonical).collect(),
         full_hash_every: i64::from(args.full_hash_days) * 86_400,
+        leave: Leave::new(&args.exclude, args.one_file_system)?,
         snapshot: args.snapshot,
         pace: Arc::clone(&pace),
         ..Options::default()
@@ -243,6 +252,12 @@ fn print(report: &Report, globals: &Globals) {
                 "seconds": seconds, "limited_by": report.stages.limiting(), "stages": stages,
                 "consistency": manifest.consistency, "because": manifest.because,
                 "base": manifest.is_base(), "base_cost": manifest.base_cost,
+                "left_out": {
+                    "named": report.left_out.named,
+                    "mounts": report.left_out.mounts.iter()
+                        .map(|(path, why)| json!({"path": path.to_string_lossy(), "why": why}))
+                        .collect::<Vec<_>>(),
+                },
                 "waited": waited, "resumed": report.resumed, "anew": report.anew,
                 "unread": report.unread.iter()
                     .map(|u| json!({"path": u.path.to_string_lossy(), "why": u.why}))
@@ -265,6 +280,12 @@ fn print(report: &Report, globals: &Globals) {
         bytes(report.sent),
         report.stages.limiting()
     );
+    if report.left_out.named > 0 {
+        line!("left out, as --exclude says: {}", counted(report.left_out.named, "path"));
+    }
+    for (path, why) in &report.left_out.mounts {
+        line!("left out: {}: {why}", safe(&path.display().to_string()));
+    }
     for (why, s) in report.waited.iter().filter(|(_, s)| *s >= 0.01) {
         line!("waited {s:.2} s for its {why}");
     }

@@ -166,29 +166,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
             .context("cannot listen for signals")?;
     }
-    let mut listening = Vec::new();
-    let road = Road::open(&args.path)?;
-    if let Some(road) = &road {
-        let port = args.listen.first().map_or(super::remote::PORT, SocketAddr::port);
-        let listener = road.listen(port).with_context(|| format!("cannot serve port {port}"))?;
-        let at = args.path.path_address.as_deref().unwrap_or_default();
-        listening.push(format!("{}:{port}", at.split('/').next().unwrap_or(at)));
-        let server = Arc::clone(&server);
-        let thread = std::thread::Builder::new().name("accept".to_owned());
-        thread.spawn(move || server.accept_path(&listener))?;
-    }
-    for address in args.listen.iter().filter(|_| road.is_none()) {
-        let listener =
-            TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
-        listening.push(listener.local_addr()?.to_string());
-        let server = Arc::clone(&server);
-        let thread = std::thread::Builder::new().name("accept".to_owned());
-        // ends with the process: nothing is lost in it
-        thread.spawn(move || server.accept(&listener))?;
-    }
-    if listening.is_empty() {
-        bail!("name an address to listen on with --listen");
-    }
+    let (_road, listening) = listen(args, &server)?;
     if globals.json {
         line!(
             "{}",
@@ -218,6 +196,35 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
         talk("stopped: what was acknowledged is on the disk");
     }
     Ok(Exit::Done)
+}
+
+/// Accepts connections, each address in a thread of its own. Returns the road through the path,
+/// which lasts as long as it is kept, and where connections are accepted.
+fn listen(args: &Args, server: &Arc<Server>) -> anyhow::Result<(Option<Arc<Road>>, Vec<String>)> {
+    let mut listening = Vec::new();
+    let road = Road::open(&args.path)?;
+    if let Some(road) = &road {
+        let port = args.listen.first().map_or(super::remote::PORT, SocketAddr::port);
+        let listener = road.listen(port).with_context(|| format!("cannot serve port {port}"))?;
+        let at = args.path.path_address.as_deref().unwrap_or_default();
+        listening.push(format!("{}:{port}", at.split('/').next().unwrap_or(at)));
+        let server = Arc::clone(server);
+        let thread = std::thread::Builder::new().name("accept".to_owned());
+        thread.spawn(move || server.accept_path(&listener))?;
+    }
+    for address in args.listen.iter().filter(|_| road.is_none()) {
+        let listener =
+            TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+        listening.push(listener.local_addr()?.to_string());
+        let server = Arc::clone(server);
+        let thread = std::thread::Builder::new().name("accept".to_owned());
+        // ends with the process: nothing is lost in it
+        thread.spawn(move || server.accept(&listener))?;
+    }
+    if listening.is_empty() {
+        bail!("name an address to listen on with --listen");
+    }
+    Ok((road, listening))
 }
 
 /// One line for a session.

@@ -50,7 +50,8 @@ pub(crate) fn print(rows: &[Row]) {
     };
     let columns = cells(&|name| (*name).to_owned());
     println!(
-        "| writer | stat moved | default | judged | --trust-stat | judged | restored is valid |{columns}"
+        "| writer | stat moved | default | judged | --trust-stat | judged | \
+         restored is valid |{columns}"
     );
     println!("|{}", " --- |".repeat(7 + peers.len()));
     let word = |caught| if caught { "caught" } else { "**MISSED**" };

@@ -134,6 +134,7 @@ impl fmt::Debug for StreamDigest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
     use proptest::prelude::*;
     use twox_hash::XxHash3_64;
 
@@ -174,14 +175,14 @@ mod tests {
     proptest! {
         #[test]
         fn agrees_with_the_plain_definition(
-            frames in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..1600), 0..20)
+            frames in vec(vec(any::<u8>(), 0..1600), 0..20)
         ) {
             prop_assert_eq!(digest(&frames), plain(&frames));
         }
 
         #[test]
         fn shows_order_and_boundaries(
-            mut frames in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..80), 2..100),
+            mut frames in vec(vec(any::<u8>(), 1..80), 2..100),
             i in any::<proptest::sample::Index>(), j in any::<proptest::sample::Index>(),
         ) {
             let (i, j) = (i.index(frames.len()), j.index(frames.len()));
@@ -200,7 +201,7 @@ mod tests {
 
         #[test]
         fn stream_digest_ignores_how_the_stream_is_cut(
-            pieces in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..500), 0..30)
+            pieces in vec(vec(any::<u8>(), 0..500), 0..30)
         ) {
             let mut digest = StreamDigest::default();
             for piece in &pieces {

@@ -94,13 +94,14 @@ impl RxMemory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
     use proptest::prelude::*;
     use std::collections::VecDeque;
 
     proptest! {
         #[test]
         fn behaves_like_a_bounded_queue_of_frames(
-            ops in proptest::collection::vec(proptest::option::weighted(0.7, any::<(u8, u8)>()), 0..300)
+            ops in vec(proptest::option::weighted(0.7, any::<(u8, u8)>()), 0..300)
         ) {
             let mut memory = RxMemory::new(5, 100, RESERVE);
             prop_assert_eq!(memory.lens.len(), 5 + RESERVE);

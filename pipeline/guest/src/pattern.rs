@@ -49,7 +49,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_piece_is_the_stream_at_that_place(seed: u64, at in 0..500_usize, len in 0..200_usize) {
+        fn any_piece_is_the_stream_at_that_place(
+            seed: u64, at in 0..500_usize, len in 0..200_usize
+        ) {
             let mut whole = vec![0; 700];
             Pattern::new(seed).fill(0, &mut whole);
             let mut piece = vec![0; len];

@@ -167,7 +167,10 @@ proptest! {
     fn random_payloads_behind_good_ip_headers(
         payloads in proptest::collection::vec(
             (proptest::collection::vec(any::<u8>(), 0..200), any::<bool>(),
-             prop_oneof![Just(1_u8), Just(2), Just(6), Just(17), Just(58), Just(0), Just(43), Just(44), any::<u8>()],
+             prop_oneof![
+                 Just(1_u8), Just(2), Just(6), Just(17), Just(58), Just(0), Just(43), Just(44),
+                 any::<u8>()
+             ],
              0..300_u16, 0..6_u8),
             0..80),
     ) {

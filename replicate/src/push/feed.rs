@@ -19,6 +19,7 @@ use super::{Options, Unread};
 use crate::catalog::{self, Cut, FileKind, Judged};
 use crate::database;
 use crate::error::{At, Error};
+use crate::leave::{Judge, LeftOut};
 use crate::part::{FileId, Kind};
 use crate::repository::{PAGE, Writer};
 use crate::source::{self, Found, Walk};
@@ -35,6 +36,7 @@ pub(super) struct Totals {
     /// Mounts that were read from.
     pub(super) mounts: BTreeSet<u64>,
     pub(super) unread: Vec<Unread>,
+    pub(super) left_out: LeftOut,
 }
 
 /// The coordinator.
@@ -86,11 +88,19 @@ impl<'a> Feed<'a> {
         }
     }
 
-    /// Walks and feeds everything.
-    pub(super) fn run(mut self, roots: &BTreeMap<PathBuf, PathBuf>) -> Result<Totals, Error> {
+    /// Walks and feeds everything but what is written to meanwhile: `own` is the repository.
+    pub(super) fn run(
+        mut self,
+        roots: &BTreeMap<PathBuf, PathBuf>,
+        own: Option<&Path>,
+    ) -> Result<Totals, Error> {
         let mut except = vec![self.options.state.canonicalize().unwrap_or_default()];
+        except.extend(own.map(Path::to_owned));
         except.extend(self.options.hooked.iter().flat_map(|hooked| hooked.left_out.clone()));
-        for found in Walk::new(roots, except) {
+        let keep = self.options.hooked.iter().map(|hooked| &*hooked.path).collect();
+        let judge = Judge { leave: &self.options.leave, keep, left: LeftOut::default() };
+        let mut walk = Walk::new(roots, except, judge);
+        for found in walk.by_ref() {
             let (fed, real) = match found {
                 Ok(found) => (self.file(&found), Some(found.real)),
                 Err(e) => (Err(e), None),
@@ -106,6 +116,7 @@ impl<'a> Feed<'a> {
                 fed => fed?,
             }
         }
+        self.totals.left_out = walk.judge.left;
         self.gone_until(None)?;
         Ok(self.totals)
     }

@@ -30,6 +30,7 @@ use crate::catalog;
 use crate::error::Error;
 use crate::generation::{Draft, Layer, Manifest};
 use crate::hash::hex;
+use crate::leave::{Leave, LeftOut};
 use crate::pace::Pace;
 use crate::part::SegmentRef;
 use crate::repository::{Repository, Writer};
@@ -52,6 +53,8 @@ pub struct Options {
     pub state: PathBuf,
     /// Below these paths size and times are trusted where that is safe at all.
     pub trust_stat: Vec<PathBuf>,
+    /// What is left out.
+    pub leave: Leave,
     /// Trusted files are hashed anyway when their last whole hash is older, in seconds.
     pub full_hash_every: i64,
     /// The paths lie on a snapshot: nothing can change while it is read.
@@ -108,6 +111,8 @@ pub struct Report {
     pub waited: Vec<(&'static str, f64)>,
     /// What was not backed up.
     pub unread: Vec<Unread>,
+    /// What was left out, as asked for or because it is no file.
+    pub left_out: LeftOut,
     /// Why nothing of an earlier push was used, where one was to be expected.
     pub anew: Option<String>,
     /// Bytes of segments that an interrupted push had stored already.
@@ -153,6 +158,11 @@ pub fn push(
         puts: repository.store.put_times(),
     };
     let roots = source::roots(&options.paths)?;
+    let own = repository.store.root();
+    if let Some(inside) = own.and_then(|own| roots.values().find(|root| root.starts_with(own))) {
+        let say = format!("{} lies in the repository that it would go to", inside.display());
+        return Err(Error::Request(say));
+    }
     let set = set_of(writer, &roots);
     let folder = options.state.join(hex(&repository.config.repository)).join(hex(&set));
     let folder = Folder::lock(&folder)?;
@@ -193,6 +203,7 @@ pub fn push(
         stages,
         waited,
         unread: totals.unread,
+        left_out: totals.left_out,
         anew: past.anew.clone(),
         resumed: past.resumed(),
     })

@@ -98,7 +98,7 @@ impl Pipeline<'_> {
             let before = past.head.as_ref().map(Head::before).unwrap_or_default();
             let channels = (to_workers, to_sink, tokens);
             let feed = Feed::new(before, writer, options, old, (&past.left, of_state), channels);
-            let fed = feed.run(roots);
+            let fed = feed.run(roots, repository.store.root());
             let ended =
                 ending.join().map_err(|_| Error::Request("the sink panicked".to_owned()))?;
             // an error of the sink is the reason why feeding stopped

@@ -1,5 +1,6 @@
 //! Two hosts on a cable: what one sends, the other is given.
-#![allow(dead_code, clippy::unwrap_used)] // each test file uses its part; clippy.toml covers #[test] only
+// each test file uses its part; clippy.toml covers #[test] only
+#![allow(dead_code, clippy::unwrap_used)]
 
 use framewalk_guest::{HostConfig, Outcome, Service, SmolHost, Stream, StreamReport};
 use skb::{Ledger, MacAddr, Nic, Pool, PoolConfig, PortId, Ring, Sink, Skb};

@@ -83,7 +83,9 @@ fn other_link_types() {
 
 proptest! {
     #[test]
-    fn never_past_the_bytes(linktype in 0u16..290, bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn never_past_the_bytes(
+        linktype in 0u16..290, bytes in proptest::collection::vec(any::<u8>(), 0..200)
+    ) {
         let found = locate(LinkType(linktype), &bytes);
         prop_assert!(usize::from(found.l4) < bytes.len().max(1));
         if matches!(found.kind, L3::Ipv4 | L3::Ipv6) {
