@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use testkit::noise;
-use testkit::place::{bytes, files, kills, last_json, moment};
+use testkit::place::{bytes, files, kills, last_json, moment, number, peak_mib, peak_of};
 use testkit::way::Way;
 
 const PAGE: usize = 16 << 10;
@@ -54,9 +54,13 @@ impl Place {
     }
 
     fn new(name: &str) -> Self {
+        Self::with(name, &["--segment-kib", "256", "--base-every", "4"])
+    }
+
+    /// With a repository that was made with these options, and its server.
+    fn with(name: &str, options: &[&str]) -> Self {
         let mut place = Self::bare(name);
-        let init = ["init", "repo", "--segment-kib", "256", "--base-every", "4"];
-        place.on_server(&init);
+        place.on_server(&[&["init", "repo"], options].concat());
         // the keys are carried over by hand
         let keys = place.dir.join("server/.config/framewalk/backup");
         let id = fs::read_dir(&keys).unwrap().next().unwrap().unwrap().file_name();
@@ -449,4 +453,33 @@ fn a_killed_push_over_tls_resumes_and_a_lost_server_is_said() {
     assert!(!killed || report["resumed"].as_u64().unwrap() > 0, "{report}");
     place.good("resumed");
     assert!(place.restored() == image);
+}
+
+#[test]
+#[ignore = "nightly: an image of 16 x FRAMEWALK_TORTURE_MIB, 4 GiB by default, to a server and back"]
+fn nightly_memory_of_both_ends() {
+    let place = Place::with("memory", &[]);
+    for role in ["source", "restore"] {
+        place.join(role);
+    }
+    let mib = 16 * number("FRAMEWALK_TORTURE_MIB", 256);
+    let image = fs::File::create(place.image()).unwrap();
+    for at in 0..mib {
+        image.write_all_at(&noise(at, 1 << 20), at << 20).unwrap();
+    }
+    let push = ["push", "--repo", "REPO", "disk.img"];
+    let first = peak_of(&mut place.on_client(&push));
+    let again = peak_of(&mut place.on_client(&push));
+    let verify = peak_of(&mut place.on_client(&["verify", "--repo", "REPO"]));
+    let restore = ["restore", "--repo", "REPO", "latest", "--to", "out"];
+    let restore = peak_of(&mut place.on_client(&restore));
+    let server = peak_mib(place.server.as_ref().unwrap().0.id());
+    println!(
+        "peak memory: {mib} MiB to a server: push {first} MiB, again {again}, verify {verify}, \
+         restore {restore}; the server {server}"
+    );
+    assert!([first, again, verify, restore, server].iter().all(|mib| (1..=256).contains(mib)));
+    let mut same = Command::new("cmp");
+    same.args(["disk.img", "out/disk.img"]).current_dir(&place.dir);
+    assert!(same.status().unwrap().success());
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use nix::mount::{MsFlags, mount};
 use serde_json::Value;
 use testkit::noise;
-use testkit::place::{bytes, number};
+use testkit::place::{bytes, number, peak_of};
 
 const PAGE: usize = 16 << 10;
 
@@ -52,22 +52,9 @@ impl Place {
         value
     }
 
-    /// Runs a command to its end; its peak memory in MiB, looked at every few milliseconds.
+    /// Runs a command to its end; its peak memory in MiB.
     fn peak(&self, args: &[&str]) -> u64 {
-        let mut child = self.command(args).stdout(Stdio::null()).spawn().unwrap();
-        let status = format!("/proc/{}/status", child.id());
-        let mut peak = 0;
-        loop {
-            let text = fs::read_to_string(&status).unwrap_or_default();
-            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-            let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-            peak = peak.max(kib.unwrap_or(0));
-            if let Some(status) = child.try_wait().unwrap() {
-                assert!(status.success(), "{args:?}");
-                return peak >> 10;
-            }
-            std::thread::sleep(Duration::from_millis(3));
-        }
+        peak_of(&mut self.command(args))
     }
 
     /// Bytes of the repository's objects.

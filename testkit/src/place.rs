@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -122,6 +123,31 @@ pub fn files(dir: &Path) -> Vec<PathBuf> {
 /// Their bytes.
 pub fn bytes(dir: &Path) -> u64 {
     files(dir).iter().filter_map(|path| path.metadata().ok()).map(|meta| meta.len()).sum()
+}
+
+/// The most memory that a process has had so far, MiB (proc(5), `VmHWM`).
+pub fn peak_mib(id: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) >> 10
+}
+
+/// Runs a command to its end; the most memory it had, MiB, looked at every few milliseconds.
+///
+/// # Panics
+/// When it cannot be started, or fails.
+pub fn peak_of(command: &mut Command) -> u64 {
+    let mut child = command.stdout(Stdio::null()).spawn().expect("a program that starts");
+    let mut peak = 0;
+    loop {
+        peak = peak.max(peak_mib(child.id()));
+        if let Some(status) = child.try_wait().expect("a program of our own") {
+            assert!(status.success(), "{command:?}");
+            return peak;
+        }
+        std::thread::sleep(Duration::from_millis(3));
+    }
 }
 
 /// A number from the environment, for longer runs.

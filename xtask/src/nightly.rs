@@ -32,6 +32,8 @@ enum Part {
     Sweeps,
     /// The arena, the rings and the path's ledger under valgrind
     Memcheck,
+    /// What wakes threads of a stream, in every order of memory, by loom
+    Models,
     /// Instructions per frame with tracing off against a build without its calls
     Stamps,
     /// Every fuzz target
@@ -121,6 +123,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if chosen(Part::Memcheck) {
         report.part("memcheck", memcheck::run)?;
     }
+    if chosen(Part::Models) {
+        report.part("models", models)?;
+    }
     if chosen(Part::Stamps) {
         report.part("stamps", stamps::run)?;
     }
@@ -207,6 +212,17 @@ fn figure(line: &str) -> Option<String> {
     let kept = ["peak memory: ", "kills: ", "skipped: "];
     let sweep = line.strip_prefix("sweep: ");
     sweep.or_else(|| kept.iter().any(|kept| line.starts_with(kept)).then_some(line)).map(Into::into)
+}
+
+/// The tests that run as models.
+fn models() -> Result<Outcome> {
+    let mut cargo = sh::cargo(&["test", "--release", "--package=framewalk-pipeline", "--lib"]);
+    cargo.args(["--features=loom", "model_"]);
+    let (succeeded, totals) = suite::tee_totals(&mut cargo, |_| {})?;
+    if !succeeded || totals.passed == 0 {
+        bail!("{} of {} models", totals.failed, totals.failed + totals.passed);
+    }
+    Ok(Outcome::Done(format!("{} models, no order in which a ring is lost", totals.passed)))
 }
 
 /// Moments at which `kills` ends what runs, of each kind.

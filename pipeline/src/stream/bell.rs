@@ -1,8 +1,9 @@
 //! How threads wait for each other without spinning.
 
-use std::sync::atomic::{AtomicBool, Ordering, fence};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
+
+use super::sync::{AtomicBool, Condvar, Mutex, Ordering, fence};
 
 /// One thread waits for something to be true, others ring when it may have become so. A ring that
 /// nobody waits for costs a fence and a load.
@@ -62,7 +63,7 @@ impl Bell {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "loom")))]
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicU32;

@@ -1,6 +1,5 @@
 //! Where the thread that runs the path sleeps, and what wakes it.
 
-use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::time::Duration;
 
 #[cfg(target_os = "linux")]
@@ -10,6 +9,7 @@ use skb::PortId;
 use skb::trace::Tracer;
 
 use super::bell::Bell;
+use super::sync::{AtomicBool, Ordering, fence};
 #[cfg(target_os = "linux")]
 use crate::endpoint::Endpoint;
 use crate::engine::Engine;
@@ -70,8 +70,12 @@ impl Door {
 
     /// Whether somebody rang since the last call.
     pub(super) fn take(&self) -> bool {
-        let rung = self.rung.swap(false, Ordering::AcqRel);
-        fence(Ordering::SeqCst);
+        let rung = self.rung.load(Ordering::Acquire);
+        if rung {
+            self.rung.store(false, Ordering::Relaxed);
+            // whoever's ring that wiped out had published before: from here on it is seen
+            fence(Ordering::SeqCst);
+        }
         rung
     }
 

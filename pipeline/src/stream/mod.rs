@@ -25,6 +25,7 @@ pub mod memory;
 mod pump;
 mod report;
 mod runner;
+mod sync;
 #[cfg(test)]
 mod tests;
 #[cfg(target_os = "linux")]
